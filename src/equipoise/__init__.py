@@ -1,0 +1,5 @@
+"""Models, agents, teams and hands in balance with human intent: ten published systems on one base."""
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__"]

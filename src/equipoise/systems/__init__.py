@@ -1,0 +1,1 @@
+"""The rooms: one published system each. They never import one another."""
