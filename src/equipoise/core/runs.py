@@ -1,0 +1,416 @@
+"""Run folders: what was asked for, on what machine, what came out; resumable, listed, compared.
+
+Layout: `runs/<room>/<time>-<verb>-<preset>-<seed>/` with `run.json`, `config.json`,
+`metrics.jsonl`, `results.json`, `report.html`, `plots/`, `media/`, `checkpoints/`.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from equipoise.core.config import diff_configs, to_plain
+from equipoise.core.errors import InvalidInput, MissingData
+from equipoise.core.files import from_json, to_json, write_atomic
+from equipoise.core.metrics import MetricsFile, StepRecord, read_metrics
+
+FORMAT = 1
+Status = Literal["running", "done", "failed", "interrupted", "broken"]
+_PACKAGES = ("equipoise", "numpy", "scipy", "torch", "transformers", "xllamacpp", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run folder at a glance; `seconds` is the time worked on it, over all its sessions."""
+
+    path: Path
+    room: str
+    verb: str
+    preset: str
+    seed: int
+    status: Status
+    seconds: float
+    started: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side: what differed in the configuration, and each measured number."""
+
+    first: RunInfo
+    second: RunInfo
+    config: dict[str, tuple[Any, Any]]
+    measured: dict[str, tuple[Any, Any]]
+
+
+class Run:
+    """One run folder, open for writing. Use it as `with run:` so that a failure is recorded."""
+
+    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+        self.path = path
+        self.record = record
+        self._metrics = MetricsFile(path / "metrics.jsonl")
+        self._opened = time.monotonic()
+
+    @classmethod
+    def create(
+        cls,
+        room: str,
+        verb: str,
+        config: Any,
+        *,
+        preset: str = "tiny",
+        seed: int = 0,
+        root: str | Path = "runs",
+        folder: str | Path | None = None,
+    ) -> Self:
+        """Start a run in a new folder under `root`, or in `folder`.
+
+        `folder` may be new, empty, or hold an interrupted or failed run of the same room, verb,
+        seed and configuration, which is then continued.
+
+        Raises:
+            InvalidInput: `folder` holds something else, a finished run, or one still running.
+        """
+        plain = _plain_config(config)
+        if folder is not None and Path(folder).exists() and any(Path(folder).iterdir()):
+            return cls._continue(Path(folder), room, verb, plain, seed)
+        now = datetime.now(UTC)
+        if folder is not None:
+            path = Path(folder)
+            path.mkdir(parents=True, exist_ok=True)
+        else:
+            name = f"{now:%Y%m%d-%H%M%S}-{verb}-{preset}-{seed}"
+            path = _new_folder(Path(root) / room, name)
+        record = {
+            "format": FORMAT,
+            "room": room,
+            "verb": verb,
+            "preset": preset,
+            "seed": seed,
+            "argv": _argv(),
+            "started": now.isoformat(timespec="seconds"),
+            "seconds": 0.0,
+            "git": _git_revision(),
+            "versions": _versions(),
+            "machine": _machine(),
+        }
+        write_atomic(path / "config.json", json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+        run = cls(path, record)
+        run._save("running")
+        return run
+
+    @classmethod
+    def _continue(cls, path: Path, room: str, verb: str, config: Any, seed: int) -> Self:
+        if not (path / "run.json").exists():
+            raise InvalidInput(f"{path} is not empty and holds no run; name a new or empty folder")
+        info, record = _info(path), _read_record(path)
+        ours = {"room": room, "verb": verb, "seed": seed}
+        for name, value in ours.items():
+            if record[name] != value:
+                raise InvalidInput(
+                    f"{path} holds a run of {name} {record[name]!r}, not {value!r}; name a new folder"
+                )
+        difference = diff_configs(_read_json(path / "config.json"), config)
+        if difference:
+            field, (old, new) = next(iter(difference.items()))
+            raise InvalidInput(
+                f"{path} holds a run with {field} = {old!r}, not {new!r}; name a new folder"
+            )
+        if info.status == "done":
+            raise InvalidInput(f"{path} holds a finished run; name a new folder or remove it")
+        if info.status == "running" and record.get("process") != _process():
+            raise InvalidInput(f"{path} is in use by process {record['process'][0]}")
+        run = cls(path, record)
+        run._metrics.keep_until(None)
+        run._save("running")
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open an existing run folder to read it or add to it.
+
+        Raises:
+            MissingData: no run there.
+            InvalidInput: its `run.json` is broken, or of a newer version of this package.
+        """
+        return cls(Path(path), _read_record(Path(path)))
+
+    @property
+    def info(self) -> RunInfo:
+        """The run at a glance."""
+        return _info(self.path)
+
+    @property
+    def status(self) -> Status:
+        """`running`, `done`, `failed` or `interrupted`; a dead process's run is interrupted."""
+        return _info(self.path).status
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration as saved, plain data."""
+        return _read_json(self.path / "config.json")
+
+    @property
+    def metrics(self) -> list[StepRecord]:
+        """All step records so far."""
+        return read_metrics(self.path / "metrics.jsonl")
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """`{"measured", "published", "units"}`, empty mappings where the run has not finished."""
+        if not (self.path / "results.json").exists():
+            return {"measured": {}, "published": {}, "units": {}}
+        return from_json(_read_json(self.path / "results.json"))
+
+    @property
+    def plots(self) -> Path:
+        """Folder of the run's plots."""
+        return self._folder("plots")
+
+    @property
+    def media(self) -> Path:
+        """Folder of the run's pictures, videos and sounds."""
+        return self._folder("media")
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the run's checkpoints, one folder each."""
+        return self._folder("checkpoints")
+
+    def log(self, step: int, **metrics: Any) -> StepRecord:
+        """Append one step record to `metrics.jsonl` and return it."""
+        record = StepRecord(step, **metrics)
+        self._metrics.append(record)
+        return record
+
+    def rewind(self, step: int | None) -> int:
+        """Drop the records after `step`, where a loop continues; return how many remain."""
+        return self._metrics.keep_until(step)
+
+    def finish(self, results: Mapping[str, Any]) -> Path:
+        """Write `results.json` and mark the run done.
+
+        Args:
+            results: `{"measured": {...}, "published": {...}, "units": {...}}`, or the measured
+                values alone.
+        """
+        parts = ("measured", "published", "units")
+        if "measured" in results and set(results) <= set(parts):
+            whole = {part: dict(results.get(part, {})) for part in parts}
+        else:
+            whole = {"measured": dict(results), "published": {}, "units": {}}
+        text = json.dumps(to_json(whole), indent=1, ensure_ascii=False) + "\n"
+        path = write_atomic(self.path / "results.json", text)
+        self._save("done")
+        return path
+
+    def mark(self, status: Literal["failed", "interrupted"], note: str = "") -> None:
+        """Record that work on the run ended early, and why."""
+        self._save(status, note)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None or self.record["status"] == "done":
+            return
+        if issubclass(kind, Exception):
+            self.mark("failed", f"{kind.__name__}: {error}")
+        else:
+            self.mark("interrupted")
+
+    def _folder(self, name: str) -> Path:
+        folder = self.path / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _save(self, status: Status, note: str = "") -> None:
+        now = time.monotonic()
+        self.record["seconds"] = round(self.record["seconds"] + now - self._opened, 3)
+        self._opened = now
+        self.record |= {"status": status, "note": note, "process": _process()}
+        self.record["updated"] = datetime.now(UTC).isoformat(timespec="seconds")
+        text = json.dumps(self.record, indent=1, ensure_ascii=False) + "\n"
+        write_atomic(self.path / "run.json", text)
+
+
+def list_runs(root: str | Path = "runs") -> list[RunInfo]:
+    """Return the runs under `root`, newest first; a folder that cannot be read is `broken`."""
+    folders = {path.parent for path in Path(root).glob("*/*/run.json")}
+    found: list[RunInfo] = []
+    for folder in folders:
+        try:
+            found.append(_info(folder))
+        except (InvalidInput, MissingData) as error:
+            room = folder.parent.name
+            found.append(RunInfo(folder, room, "", "", 0, "broken", 0.0, note=str(error)))
+    return sorted(found, key=lambda info: (info.started, str(info.path)), reverse=True)
+
+
+def find_run(name: str | Path, root: str | Path = "runs") -> Path:
+    """Return the folder that `name` means: a path, a folder name under `root`, or `latest`.
+
+    Raises:
+        MissingData: no such run; the nearest name is given.
+    """
+    from equipoise.core.errors import nearest
+
+    if (Path(name) / "run.json").exists():
+        return Path(name)
+    known = [info.path for info in list_runs(root)]
+    if str(name) == "latest" and known:
+        return known[0]
+    matches = [path for path in known if path.name == str(name)]
+    if matches:
+        return matches[0]
+    close = nearest(Path(name).name, [path.name for path in known])
+    hint = f"; did you mean {close!r}?" if close else ""
+    raise MissingData(f"no run {str(name)!r} here{hint} `equipoise runs list` shows all")
+
+
+def compare_runs(first: str | Path, second: str | Path) -> Comparison:
+    """Compare two run folders: configuration fields that differ, measured values side by side."""
+    a, b = Run.open(first), Run.open(second)
+    left, right = a.results["measured"], b.results["measured"]
+    names = list(left) + [name for name in right if name not in left]
+    measured = {name: (left.get(name), right.get(name)) for name in names}
+    return Comparison(a.info, b.info, diff_configs(a.config, b.config), measured)
+
+
+def _plain_config(config: Any) -> dict[str, Any]:
+    if config is None:
+        return {}
+    # through JSON, so that what is compared on resuming is what was written
+    plain = dict(config) if isinstance(config, Mapping) else to_plain(config)
+    return json.loads(json.dumps(to_json(plain), ensure_ascii=False))
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    """Create a folder that was not there: two runs of one second get different names."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for number in range(1, 10_000):
+        path = parent / (name if number == 1 else f"{name}.{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise InvalidInput(f"ten thousand runs named {name} stand in {parent}; remove some")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}") from None
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    if not (path / "run.json").exists():
+        raise MissingData(f"no run at {path}: it has no run.json")
+    record = _read_json(path / "run.json")
+    version = record.get("format") if isinstance(record, dict) else None
+    if not isinstance(version, int):
+        raise InvalidInput(f"{path / 'run.json'} is not a run record")
+    if version > FORMAT:
+        raise InvalidInput(
+            f"{path} was written by a newer equipoise (run format {version}, this one reads up to "
+            f"{FORMAT}); update equipoise to open it"
+        )
+    missing = [k for k in ("room", "verb", "preset", "seed", "status") if k not in record]
+    if missing:
+        raise InvalidInput(f"{path / 'run.json'} lacks {', '.join(missing)}")
+    return record
+
+
+def _info(path: Path) -> RunInfo:
+    record = _read_record(path)
+    status = record["status"]
+    if status == "running" and not _is_alive(record.get("process")):
+        status = "interrupted"
+    return RunInfo(
+        path=path,
+        room=record["room"],
+        verb=record["verb"],
+        preset=record["preset"],
+        seed=record["seed"],
+        status=status,
+        seconds=float(record.get("seconds", 0.0)),
+        started=record.get("started", ""),
+        note=record.get("note", ""),
+    )
+
+
+def _process() -> list[float]:
+    """Return this process's number and start time, which together are never used twice."""
+    import psutil
+
+    return [os.getpid(), psutil.Process().create_time()]
+
+
+def _is_alive(process: list[float] | None) -> bool:
+    import psutil
+
+    if not process:
+        return False
+    try:
+        return abs(psutil.Process(int(process[0])).create_time() - process[1]) < 1.0
+    except psutil.Error:
+        return False
+
+
+def _argv() -> list[str]:
+    """Return the command line if it is this package's own, else nothing."""
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    own = program == "equipoise" or sys.argv[0].endswith(("equipoise/__main__.py",))
+    return sys.argv[1:] if own else []
+
+
+@cache
+def _git_revision() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def _machine() -> dict[str, Any]:
+    import psutil
+
+    return {
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
