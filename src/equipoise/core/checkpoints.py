@@ -82,7 +82,7 @@ def _aside(path: Path) -> Path:
 
 
 def _replace_folder(new: Path, path: Path) -> None:
-    """Put `new` where `path` is. Between the two renames only the aside copy exists; loads find it."""
+    """Put `new` where `path` is; between the two renames loads find the copy put aside."""
     aside = _aside(path)
     if path.exists():
         shutil.rmtree(aside, ignore_errors=True)
@@ -112,7 +112,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise InvalidInput(f"{path} is no checkpoint: its meta.json is missing or broken") from None
     if kind != FORMAT:
         raise InvalidInput(
-            f"{path} has format {kind!r}; this version reads {FORMAT!r}. Update equipoise to read it"
+            f"{path} has format {kind!r}, this version reads {FORMAT!r}; update equipoise"
         )
     arrays = folder / "arrays.safetensors"
     if not arrays.exists() or sha256_file(arrays) != head["sha256"]:

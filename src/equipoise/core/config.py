@@ -61,15 +61,15 @@ def load_config(
         InvalidInput: unknown preset or field (with the nearest name), wrong value, broken file.
         MissingData: `path` does not exist.
     """
-    config: Any
-    if preset is None:
+    config: Any = None
+    reason = ""
+    if preset is not None:
+        config = cls.preset(preset)  # type: ignore[attr-defined]
+    else:
         try:
             config = cls()
         except TypeError as error:
-            config = None
             reason = str(error)
-    else:
-        config, reason = cls.preset(preset), ""  # type: ignore[attr-defined]
     changes: dict[str, Any] = {} if path is None else _read(Path(path))
     for field in changes.pop(_UNSET, []):
         _put(changes, field, None)

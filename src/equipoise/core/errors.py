@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 
 
 class EquipoiseError(Exception):
-    """Root of all errors that this package raises on purpose. The command line exits with `exit_code`."""
+    """Root of all errors raised on purpose; the command line exits with `exit_code`."""
 
     exit_code: int = 1
 

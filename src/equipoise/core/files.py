@@ -1,4 +1,4 @@
-"""Files that are never half-written, lines read one at a time, and one canonical spelling of JSON."""
+"""Files never half-written, lines read one at a time, one canonical spelling of JSON."""
 
 import hashlib
 import json
@@ -103,7 +103,7 @@ def sha256_file(path: str | Path) -> str:
 
 
 def iter_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
-    """Yield `(line, value)` of each non-empty line, counted from 1; a bad line yields a `JsonlProblem`.
+    """Yield `(line, value)` of each non-empty line, from 1; a bad line yields a `JsonlProblem`.
 
     One line is held in memory at a time. A UTF-8 byte-order mark at the start is skipped.
     """

@@ -38,7 +38,7 @@ class TokenBucket:
         self._last = clock()
 
     def try_acquire(self, n: float = 1.0) -> float:
-        """Take `n` tokens and return 0, or take none and return the seconds until they are there."""
+        """Take `n` tokens and return 0, or take none and return the seconds to wait."""
         if not 0 < n <= self._capacity:
             raise InvalidInput(f"cannot take {n!r} tokens from a bucket of {self._capacity:g}")
         now = self._clock()

@@ -108,7 +108,7 @@ def read_metrics(path: str | Path) -> list[StepRecord]:
 
 
 class Timer:
-    """Adds up wall-clock seconds by name: `with timer("forward"): ...`; `timer.seconds` holds them."""
+    """Adds up wall-clock seconds by name: `with timer("forward"):`; see `seconds`."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The record by which a room is known to the command line, the tour, the studio and the documents."""
+"""The record by which a room is known to command line, tour, studio and documents."""
 
 import importlib
 import pkgutil

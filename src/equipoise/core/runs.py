@@ -120,7 +120,7 @@ class Run:
         for name, value in ours.items():
             if record[name] != value:
                 raise InvalidInput(
-                    f"{path} holds a run of {name} {record[name]!r}, not {value!r}; name a new folder"
+                    f"{path} holds a run of {name} {record[name]!r}, not {value!r}; use a new one"
                 )
         difference = diff_configs(_read_json(path / "config.json"), config)
         if difference:

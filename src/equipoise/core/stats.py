@@ -45,8 +45,7 @@ def bootstrap_interval(
 ) -> Interval:
     """Percentile bootstrap of `statistic` over the first axis of `values` (n, ...).
 
-    Rows are resampled whole with replacement. `statistic` takes an array of the same kind and, where
-    it accepts NumPy's `axis`, is called once on all replicates of a one-dimensional input.
+    Rows are resampled whole with replacement. `statistic` takes an array of the same kind.
 
     Raises:
         InvalidInput: no values, a NaN among them, `replicates` < 1 or `level` outside (0, 1).
@@ -95,7 +94,7 @@ def wilson_interval(successes: float, n: float, *, level: float = 0.95) -> Inter
     """
     if not n > 0 or not 0 <= successes <= n:
         raise InvalidInput(
-            f"wilson_interval got {successes!r} successes of {n!r}; needs n > 0 and 0 <= successes <= n"
+            f"wilson_interval got {successes!r} of {n!r}; needs n > 0 and 0 <= successes <= n"
         )
     z = NormalDist().inv_cdf(0.5 + check_level(level) / 2.0)
     p = successes / n
@@ -114,7 +113,7 @@ def paired_test(
     replicates: int = 10_000,
     seed: int = 0,
 ) -> PairedTest:
-    """Compare two measurements of the same items: sign-flip permutation test of the mean difference.
+    """Compare two measurements of the same items by a sign-flip test of the mean difference.
 
     Up to 16 non-zero differences all sign patterns are enumerated and the p-value is exact; above,
     `replicates` random patterns are drawn and (hits + 1) / (replicates + 1) is reported.
@@ -125,7 +124,7 @@ def paired_test(
     a, b = (np.asarray(x, dtype=np.float64).ravel() for x in (first, second))
     if a.shape != b.shape or a.size == 0:
         raise InvalidInput(
-            f"paired_test needs two equally long, non-empty samples, got {a.size} and {b.size} values"
+            f"paired_test needs two equally long samples, got {a.size} and {b.size} values"
         )
     difference = b - a
     interval = bootstrap_interval(
