@@ -1,0 +1,68 @@
+"""A run's results as tables: measured beside published, with units; lists of rows on their own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from equipoise.report.tables import heading, is_interval, is_number, table_html
+
+
+def results_html(results: Mapping[str, Any]) -> str:
+    """Return `results.json` as HTML.
+
+    Args:
+        results: `{"measured": {...}, "published": {...}, "units": {...}}`; without `measured` the
+            mapping itself is taken as the measured values.
+    """
+    whole = "measured" in results
+    measured = _flatten(results["measured"] if whole else results)
+    published = _flatten(results.get("published")) if whole else {}
+    units = _flatten(results.get("units")) if whole else {}
+    lists = {name: value for name, value in measured.items() if _is_rows(value)}
+    rows = [
+        {
+            "result": name,
+            "measured": measured.get(name),
+            "published": published.get(name),
+            "unit": units.get(name),
+        }
+        for name in dict.fromkeys([*measured, *published])
+        if name not in lists
+    ]
+    columns = {"result": "Result", "measured": "Measured"}
+    columns |= {"published": "Published"} if published else {}
+    columns |= {"unit": "Unit"} if any(row["unit"] for row in rows) else {}
+    scalars = _by_kind(rows, columns)
+    tables = [table_html(value, caption=heading(name)) for name, value in lists.items()]
+    return scalars + "".join(tables)
+
+
+def _by_kind(rows: list[dict[str, Any]], columns: Mapping[str, str]) -> str:
+    """Return one table of the numbers (shown exactly enough one by one) and one of the rest."""
+    numbers = [
+        row for row in rows if _is_measure(row["measured"]) and _is_measure(row["published"])
+    ]
+    others = [row for row in rows if row not in numbers]
+    return "".join(table_html(part, columns, one_scale=False) for part in (numbers, others) if part)
+
+
+def _is_measure(value: Any) -> bool:
+    return value is None or is_number(value) or is_interval(value)
+
+
+def _is_rows(value: Any) -> bool:
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
+    )
+
+
+def _flatten(value: Any, before: str = "") -> dict[str, Any]:
+    """Return nested mappings as dotted names; an interval stays whole."""
+    if not isinstance(value, Mapping):
+        return {}
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping) and not is_interval(item):
+            found |= _flatten(item, f"{before}{key}.")
+        else:
+            found[f"{before}{key}"] = item
+    return found
