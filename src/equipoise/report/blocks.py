@@ -70,7 +70,7 @@ def _figure(block: Block, folder: Path) -> str:
 
 
 def plot_html(svg: str, caption: str = "", alt: str = "") -> str:
-    """Return an SVG text as a figure: inlined if it only draws, else as a picture that cannot act."""
+    """Return an SVG as a figure: inlined if it only draws, else a picture that cannot act."""
     if is_drawing(svg):
         picture = svg[svg.index("<svg") :]
     else:
@@ -132,7 +132,8 @@ def _marked(text: str, kind: str, tag: str) -> str:
 
 def _link(block: Block, folder: Path) -> str:
     href = checked_href(str(block["href"]))
-    return f'<p class="link"><a href="{escape(href)}" rel="noopener">{escape(str(block["title"]))}</a></p>'
+    title = escape(str(block["title"]))
+    return f'<p class="link"><a href="{escape(href)}" rel="noopener">{title}</a></p>'
 
 
 def checked_href(href: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from equipoise.report.blocks import plot_html
 from equipoise.report.figures import figure_svg, new_figure
-from equipoise.report.tables import heading, is_number
+from equipoise.report.tables import is_number
 
 Series = tuple[list[float], list[float]]
 SHOWN = 24
@@ -16,7 +16,7 @@ _POINTS = 800
 
 
 def numeric_series(records: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
-    """Return the numbers of step records as curves: name -> (steps, values); nested names dotted."""
+    """Return the numbers of step records: name -> (steps, values), nested names dotted."""
     found: dict[str, Series] = {}
     for index, record in enumerate(records):
         step = record.get("step")
@@ -58,7 +58,7 @@ def curve_svg(name: str, runs: Mapping[str, Series], prefix: str = "curve") -> s
         x, y = _thin(steps, values)
         marker = "o" if len(x) <= 3 else None
         axes.plot(x, y, label=label or None, marker=marker)
-    axes.set_title(heading(name).replace("$", r"\$"))
+    axes.set_title(name.replace("_", " ").replace("$", r"\$"))
     axes.locator_params(axis="both", nbins=5)
     if any(runs) and len(runs) > 1:
         axes.legend()

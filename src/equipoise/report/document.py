@@ -96,8 +96,8 @@ class Report:
         """Add a picture, a clip or a sound; small ones are put into the page itself.
 
         Args:
-            source: a file, or the bytes of one (PNG, JPEG, GIF, WebP, SVG, MP4, WebM, WAV, MP3, OGG,
-                FLAC). Files outside the run folder are copied to `media/` when the report is saved.
+            source: a file, or the bytes of one (PNG, JPEG, GIF, WebP, SVG, MP4, WebM, WAV, MP3,
+                OGG, FLAC). A file outside the run folder is copied to `media/` by `save`.
             caption: a line below it.
             kind: `image`, `video` or `audio`; by default told from the file.
         """

@@ -26,7 +26,7 @@ _SERIES_DARK = (
     "#b794d6",
     "#c9a97c",
 )
-_VARIABLES = {INK: "ink", QUIET: "quiet", GRID: "grid"} | {
+_VARIABLES = {INK: "ink", "#000000": "ink", QUIET: "quiet", GRID: "grid"} | {
     colour: f"s{index}" for index, colour in enumerate(SERIES)
 }
 _DARK = {"ink": "#e6e9ed", "quiet": "#9aa4af", "grid": "#39414b"} | {
@@ -44,7 +44,7 @@ STYLE = (
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
-def _style() -> dict[str, Any]:
+def _style() -> dict[Any, Any]:
     from cycler import cycler
 
     return {
@@ -59,18 +59,11 @@ def _style() -> dict[str, Any]:
         "axes.prop_cycle": cycler(color=SERIES),
         "axes.spines.right": False,
         "axes.spines.top": False,
-        "axes.titlelocation": "left",
-        "axes.titlepad": 10,
-        "axes.titlesize": 11,
-        "axes.titleweight": "bold",
         "figure.facecolor": "none",
         "font.family": "DejaVu Sans",
         "font.size": 10,
         "grid.color": GRID,
         "grid.linewidth": 0.7,
-        "image.cmap": "cividis",
-        "legend.frameon": False,
-        "legend.fontsize": 9.5,
         "lines.linewidth": 1.8,
         "lines.markersize": 5,
         "lines.solid_capstyle": "round",
@@ -120,14 +113,33 @@ def figure_svg(figure: "Figure", name: str = "plot", alt: str = "") -> str:
     import matplotlib as mpl
 
     themed = figure.get_gid() == THEMED
-    settings = {"svg.fonttype": "none", "svg.hashsalt": name, "axes.unicode_minus": True}
+    if themed:
+        _settle(figure)
+    settings: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "axes.unicode_minus": True,
+    }
     buffer = io.StringIO()
     with mpl.rc_context((_style() if themed else {}) | settings):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return _finish(buffer.getvalue(), name, alt, themed)
+    return _finish(buffer.getvalue(), name, alt, themed, wide=figure.get_figwidth() >= 5)
 
 
-def _finish(svg: str, name: str, alt: str, themed: bool) -> str:
+def _settle(figure: "Figure") -> None:
+    """Give titles and legends the house style, which matplotlib reads only while they are made."""
+    for axes in figure.axes:
+        if axes.get_title() and not axes.get_title(loc="left"):
+            axes.set_title(axes.get_title(), loc="left", fontsize=11, fontweight="bold", pad=10)
+            axes.set_title("")
+        legend = axes.get_legend()
+        if legend is not None:
+            legend.set_frame_on(False)
+    for legend in figure.legends:
+        legend.set_frame_on(False)
+
+
+def _finish(svg: str, name: str, alt: str, themed: bool, wide: bool) -> str:
     from html import escape
 
     svg = svg[svg.index("<svg") :]
@@ -143,7 +155,7 @@ def _finish(svg: str, name: str, alt: str, themed: bool) -> str:
     if themed:
         svg = re.sub("|".join(_VARIABLES), _variable, svg)
     label = f' aria-label="{escape(alt)}"' if alt else ""
-    kind = "eq-plot" if themed else "plain-plot"
+    kind = ("eq-plot" if themed else "plain-plot") + (" wide" if wide else "")
     head, _, body = svg.partition(">")
     return f'{head} class="{kind}" role="img"{label}>{STYLE if themed else ""}{body}'
 

@@ -86,11 +86,10 @@ def media_html(path: Path, relative: str, kind: str, caption: str) -> str:
         return f'<p class="problem">The file {escape(relative)} is missing.</p>'
     source, label = escape(source), escape(caption)
     if kind == "image":
-        element = f'<img src="{source}" alt="{label}" loading="lazy">'
+        element = f'<img src="{source}" alt="{label}">'
     elif kind == "video":
-        element = (
-            f'<video src="{source}" aria-label="{label}" controls loop muted playsinline></video>'
-        )
+        settings = 'controls loop muted playsinline preload="metadata"'
+        element = f'<video src="{source}" aria-label="{label}" {settings}></video>'
     else:
         element = f'<audio src="{source}" aria-label="{label}" controls></audio>'
     text = f"<figcaption>{label}</figcaption>" if caption else ""

@@ -27,7 +27,8 @@ def policy() -> str:
     """Return the Content-Security-Policy of a report: its own script, no outside address."""
     return (
         f"default-src 'none'; script-src {script_hash()}; style-src 'unsafe-inline'; "
-        "img-src data: 'self' file:; media-src data: 'self' file:; base-uri 'none'; form-action 'none'"
+        "img-src data: 'self' file:; media-src data: 'self' file:; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 
@@ -60,6 +61,7 @@ def page_html(
     items = "".join(
         f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in facts
     )
+    strip = f'<dl class="facts">{items}</dl>' if items else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -75,7 +77,7 @@ def page_html(
 <body>
 <main>
 <header>{small}<h1>{escape(title)}</h1>
-<div class="lead">{paragraphs(lead)}</div>{f'<dl class="facts">{items}</dl>' if items else ""}</header>
+<div class="lead">{paragraphs(lead)}</div>{strip}</header>
 {body}
 </main>
 <script>{_asset("report.js")}</script>

@@ -5,6 +5,8 @@ from typing import Any
 
 from equipoise.report.tables import heading, is_interval, is_number, table_html
 
+_COLUMNS = ("result", "measured", "published", "unit")
+
 
 def results_html(results: Mapping[str, Any]) -> str:
     """Return `results.json` as HTML.
@@ -28,21 +30,24 @@ def results_html(results: Mapping[str, Any]) -> str:
         for name in dict.fromkeys([*measured, *published])
         if name not in lists
     ]
-    columns = {"result": "Result", "measured": "Measured"}
-    columns |= {"published": "Published"} if published else {}
-    columns |= {"unit": "Unit"} if any(row["unit"] for row in rows) else {}
-    scalars = _by_kind(rows, columns)
+    scalars = _by_kind(rows)
     tables = [table_html(value, caption=heading(name)) for name, value in lists.items()]
     return scalars + "".join(tables)
 
 
-def _by_kind(rows: list[dict[str, Any]], columns: Mapping[str, str]) -> str:
-    """Return one table of the numbers (shown exactly enough one by one) and one of the rest."""
+def _by_kind(rows: list[dict[str, Any]]) -> str:
+    """Return one table of the numbers and one of the rest, without columns that would be empty."""
     numbers = [
         row for row in rows if _is_measure(row["measured"]) and _is_measure(row["published"])
     ]
     others = [row for row in rows if row not in numbers]
-    return "".join(table_html(part, columns, one_scale=False) for part in (numbers, others) if part)
+    parts = []
+    for part in (numbers, others):
+        columns = {
+            key: heading(key) for key in _COLUMNS if any(row[key] is not None for row in part)
+        }
+        parts.append(table_html(part, columns, one_scale=False) if part else "")
+    return "".join(parts)
 
 
 def _is_measure(value: Any) -> bool:

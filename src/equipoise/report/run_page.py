@@ -1,4 +1,4 @@
-"""Any run folder as one page: its own blocks, results, curves, plots, media, configuration, facts."""
+"""Any run folder as one page: its blocks, results, curves, plots, media, configuration, facts."""
 
 import json
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def render_run(folder: str | Path) -> Path:
 
 
 def run_html(folder: str | Path) -> str:
-    """Return the page of a run folder; a part that is broken or missing is named on it, never fatal.
+    """Return the page of a run folder; a broken or missing part is named on it, never fatal.
 
     Raises:
         MissingData: there is no such folder.

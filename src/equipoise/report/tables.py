@@ -3,17 +3,17 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeGuard
 
 _BAR_WIDTH = 72
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """Return whether a cell holds a number (a truth value is none)."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def is_interval(value: Any) -> bool:
+def is_interval(value: Any) -> TypeGuard[Mapping[str, Any]]:
     """Return whether a cell holds an interval: a mapping of estimate, low and high."""
     return (
         isinstance(value, Mapping)
@@ -27,10 +27,10 @@ def _finite(values: Iterable[Any]) -> list[float]:
 
 
 def decimals_for(values: Iterable[Any]) -> int:
-    """Return how many decimals show four significant digits of the largest value, at most 4.
+    """Return how many decimals show three significant digits of the largest value, at most 4.
 
-    >>> decimals_for([0.51234, 0.2]), decimals_for([12.5]), decimals_for([1234.5]), decimals_for([3, 4])
-    (4, 2, 0, 0)
+    >>> [decimals_for(values) for values in ([0.51234, 0.2], [12.5], [1234.5], [3, 4])]
+    [3, 1, 0, 0]
     """
     numbers = [value for value in values if is_number(value)]
     if all(isinstance(value, int) for value in numbers):
@@ -38,7 +38,7 @@ def decimals_for(values: Iterable[Any]) -> int:
     largest = max((abs(value) for value in _finite(numbers)), default=0.0)
     if largest == 0.0:
         return 1
-    return max(0, min(4, 3 - math.floor(math.log10(largest))))
+    return max(0, min(4, 2 - math.floor(math.log10(largest))))
 
 
 def format_number(value: float, decimals: int) -> str:
@@ -51,7 +51,7 @@ def format_number(value: float, decimals: int) -> str:
         return "not a number" if math.isnan(value) else ("∞" if value > 0 else "−∞")
     if isinstance(value, int):
         return f"{value:,}".replace("-", "−")
-    if value and abs(value) < 0.5 * 10**-decimals or abs(value) >= 1e12:
+    if (value and abs(value) < 0.5 * 10**-decimals) or abs(value) >= 1e12:
         return f"{value:.1e}".replace("-", "−", 1) if value < 0 else f"{value:.1e}"
     return f"{value:,.{decimals}f}".replace("-", "−")
 

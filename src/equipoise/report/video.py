@@ -15,6 +15,13 @@ from equipoise.core.errors import InvalidInput, MissingExtra, RunFailed, unknown
 
 _SUFFIXES = (".mp4", ".gif")
 Frame = NDArray[np.uint8]
+_H264: dict[str, Any] = {
+    "codec": "libx264",
+    "pix_fmt_out": "yuv420p",
+    "macro_block_size": 1,
+    "quality": None,
+    "output_params": ["-crf", "20", "-movflags", "+faststart", "-threads", "2"],
+}
 
 
 def write_video(path: str | Path, frames: Iterable[NDArray[Any]], fps: float = 30) -> Path:
@@ -78,7 +85,7 @@ def _checked(frames: Iterable[NDArray[Any]]) -> Iterator[Frame]:
         yield frame
 
 
-def _write_mp4(path: str, frames: Iterable[Frame], fps: float) -> None:
+def _write_mp4(path: str, frames: Iterable[Frame], fps: Any) -> None:
     import imageio_ffmpeg
 
     try:
@@ -94,16 +101,8 @@ def _write_mp4(path: str, frames: Iterable[Frame], fps: float) -> None:
             height, width = frame.shape[:2]
             even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             if writer is None:
-                writer = imageio_ffmpeg.write_frames(
-                    path,
-                    (even.shape[1], even.shape[0]),
-                    fps=fps,
-                    codec="libx264",
-                    pix_fmt_out="yuv420p",
-                    macro_block_size=1,
-                    quality=None,
-                    output_params=["-crf", "20", "-movflags", "+faststart", "-threads", "2"],
-                )
+                size = (even.shape[1], even.shape[0])
+                writer = imageio_ffmpeg.write_frames(path, size, fps=fps, **_H264)
                 writer.send(None)
             writer.send(np.ascontiguousarray(even))
     except OSError as error:
