@@ -54,7 +54,8 @@ def load_config(
     Args:
         cls: the frozen dataclass.
         path: file whose keys are fields, nested tables nested fields.
-        overrides: lines `"field.sub=value"`, or a mapping from dotted field to value or its text.
+        overrides: lines `"field.sub=value"`, or a mapping from field (nested: `field.sub` or
+            `field__sub`) to its value or the text of it.
         preset: name known to `cls.preset`.
 
     Raises:
@@ -205,7 +206,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _override_items(overrides: Iterable[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
     if isinstance(overrides, Mapping):
-        return list(overrides.items())
+        return [(n, _Text(v) if isinstance(v, str) else v) for n, v in overrides.items()]
     if isinstance(overrides, str):
         overrides = [overrides]
     items: list[tuple[str, Any]] = []
@@ -224,7 +225,7 @@ class _Text(str):
 
 
 def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
-    *parents, last = dotted.replace("-", "_").split(".")
+    *parents, last = dotted.replace("-", "_").replace("__", ".").split(".")
     for parent in parents:
         inner = tree.get(parent)
         if not isinstance(inner, dict):

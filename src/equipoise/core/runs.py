@@ -100,6 +100,7 @@ class Run:
             "preset": preset,
             "seed": seed,
             "argv": _argv(),
+            "cwd": str(Path.cwd()),
             "started": now.isoformat(timespec="seconds"),
             "seconds": 0.0,
             "git": _git_revision(),

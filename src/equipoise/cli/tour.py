@@ -1,0 +1,5 @@
+"""`equipoise tour`: the main job."""
+
+
+def tour() -> None:
+    """Take the tour."""
