@@ -1,0 +1,104 @@
+"""llama.cpp's server in this process, on a free port of the loopback interface."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from equipoise.core.errors import InvalidInput, RunFailed
+from equipoise.core.extras import require
+from equipoise.text.gguf_files import check_gguf, find_gguf
+
+
+@dataclass(frozen=True)
+class LlamaServer:
+    """A running server.
+
+    Attributes:
+        url: its address without a path; OpenAI's endpoints are under `/v1`.
+        model: the name it gives its model.
+        path: the GGUF file it serves.
+    """
+
+    url: str
+    model: str
+    path: Path
+
+
+@contextmanager
+def llama_server(
+    path: str | Path,
+    *,
+    parallel: int = 2,
+    n_ctx: int = 4096,
+    threads: int | None = None,
+    alias: str | None = None,
+    api_key_env: str | None = None,
+) -> Iterator[LlamaServer]:
+    """Run a llama.cpp server for the length of a `with` block.
+
+    Args:
+        path: GGUF file, or the name of a stored model.
+        parallel: answers at the same time; they share the context.
+        n_ctx: tokens of context, prompts and answers of all slots together.
+        threads: CPU threads; None for all cores.
+        alias: name of the model in answers; None for `path` as given, or the file's own name.
+        api_key_env: environment variable with the key that requests must carry; None for no key.
+
+    Yields:
+        The server, with `.url`.
+
+    Raises:
+        MissingData: no such model. InvalidInput: a broken file, options out of range, an unset key.
+        RunFailed: llama.cpp cannot load the file.
+    """
+    file = find_gguf(str(path))
+    check_gguf(file)
+    name = alias or (str(path) if str(path) != str(file) else file.stem)
+    native, url = _start(file, _parameters(file, parallel, n_ctx, threads, name, api_key_env))
+    try:
+        yield LlamaServer(url, name, file)
+    finally:
+        del native  # stops the server
+
+
+def _start(file: Path, parameters: Any) -> tuple[Any, str]:
+    try:
+        native = require("xllamacpp", "text").Server(parameters)
+    except Exception as error:  # noqa: BLE001 - the binding raises bare exceptions of several kinds
+        raise RunFailed(f"llama.cpp cannot load {file}: {error}") from None
+    return native, native.listening_address
+
+
+def _parameters(
+    file: Path,
+    parallel: int,
+    n_ctx: int,
+    threads: int | None,
+    alias: str,
+    api_key_env: str | None,
+) -> Any:
+    for option, value, least in (("parallel", parallel, 1), ("n_ctx", n_ctx, 64)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InvalidInput(f"{option} is {value!r}; it must be an integer >= {least}")
+    if threads is not None and threads < 1:
+        raise InvalidInput(f"threads is {threads!r}; it must be >= 1, or None for all cores")
+    parameters = require("xllamacpp", "text").CommonParams()
+    parameters.model.path = str(file)
+    parameters.n_ctx = n_ctx
+    parameters.n_parallel = parallel
+    parameters.kv_unified = True
+    if threads is not None:
+        parameters.cpuparams.n_threads = threads
+    parameters.verbosity = 0
+    parameters.ui = False
+    parameters.cache_ram_mib = 0
+    parameters.model_alias = {alias}
+    if api_key_env is not None:
+        key = os.environ.get(api_key_env)
+        if not key:
+            raise InvalidInput(f"the environment variable {api_key_env} holds no key; set it")
+        parameters.api_keys = [key]
+    return parameters

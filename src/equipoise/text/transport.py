@@ -1,0 +1,284 @@
+"""HTTP to a model server: one place for time-outs, retries, keys, bounded concurrency and errors.
+
+Requests run in the caller's event loop (`TextStream`) or in the loop of a `LoopThread` (everything
+that is called without one). A stream is closed by closing its generator; nothing is read ahead, so
+a slow reader slows the server down and memory stays flat.
+"""
+
+import asyncio
+import contextlib
+import email.utils
+import json
+import os
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from equipoise.core.errors import InvalidInput, RunFailed
+from equipoise.core.extras import require
+from equipoise.core.limits import backoff
+from equipoise.text.sse import SseReader
+
+if TYPE_CHECKING:
+    import httpx2
+
+DONE: dict[str, Any] = {"done": True}
+"""What `Transport.events` yields for the `[DONE]` that ends OpenAI streams."""
+
+
+class HttpStatusError(RunFailed):
+    """The server answered with an error status; `status` and the server's own `detail` tell which."""
+
+    def __init__(self, message: str, status: int, detail: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.detail = detail
+
+
+class Transport:
+    """Sends JSON to one base URL and reads JSON or event streams back.
+
+    Args:
+        url: base URL, http or https.
+        timeout: longest silence while a response is awaited or read, s.
+        connect_timeout: longest time to connect, s.
+        tries: how often a request is sent before giving up: after connection errors, 429 and 5xx,
+            never after the first byte of an answer.
+        retry_base: first delay between tries, s (exponential with full jitter; a `Retry-After` of
+            the server is obeyed instead).
+        max_retry_wait: a `Retry-After` beyond this is reported at once instead, s.
+        concurrency: requests open at the same time (per event loop).
+        api_key_env: name of the environment variable that holds the bearer key. The key itself is
+            read for each request and stands in no error, representation or description.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 60.0,
+        connect_timeout: float = 10.0,
+        tries: int = 5,
+        retry_base: float = 0.5,
+        max_retry_wait: float = 60.0,
+        concurrency: int = 8,
+        api_key_env: str | None = None,
+    ) -> None:
+        self._http: Any = require("httpx2", "text")
+        self.url = _check_url(url)
+        if tries < 1 or concurrency < 1 or not timeout > 0 or not connect_timeout > 0:
+            raise InvalidInput(
+                f"got tries={tries}, concurrency={concurrency}, timeout={timeout}, "
+                f"connect_timeout={connect_timeout}; counts must be >= 1 and times > 0"
+            )
+        self._timeout = self._http.Timeout(timeout, connect=connect_timeout)
+        self._tries, self._retry_base, self._max_wait = tries, retry_base, max_retry_wait
+        self._key_env = api_key_env
+        self._concurrency = concurrency
+        self._gates: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
+        self._context: ssl.SSLContext | None = None
+        self._random = random.Random()
+
+    def __repr__(self) -> str:
+        return f"Transport({self.url!r})"
+
+    async def json(
+        self, method: str, path: str, body: object = None, *, root: str | None = None
+    ) -> Any:
+        """Send a request and return the JSON of the answer.
+
+        Raises:
+            RunFailed: the server cannot be reached, is late, or answers no JSON.
+            HttpStatusError: it answers with an error status.
+        """
+        async with self._respond(method, path, body, root) as response:
+            try:
+                raw = await response.aread()
+            except self._http.HTTPError as error:
+                raise self._lost(error) from None
+            try:
+                return json.loads(raw)
+            except ValueError:
+                raise RunFailed(f"{self.url} answered no JSON: {self._excerpt(raw)}") from None
+
+    async def events(
+        self, path: str, body: object, *, root: str | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Send a request and yield the JSON objects of its event stream, `DONE` for `[DONE]`.
+
+        A server that does not stream but answers one JSON object has that object yielded.
+
+        Raises:
+            RunFailed: as for `json`; garbage in the stream; the connection breaks.
+        """
+        async with self._respond("POST", path, body, root) as response:
+            kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            try:
+                if kind == "text/event-stream":
+                    reader = SseReader()
+                    async for chunk in response.aiter_bytes():
+                        for event in reader.feed(chunk):
+                            yield self._parse(event.data)
+                else:
+                    raw = await response.aread()
+                    if kind != "application/json":
+                        raise RunFailed(
+                            f"{self.url} answered {kind or 'an unnamed type'} instead of an event "
+                            f"stream: {self._excerpt(raw)}"
+                        )
+                    yield self._parse(raw.decode("utf-8", "replace"))
+            except self._http.HTTPError as error:
+                raise self._lost(error) from None
+
+    @contextlib.asynccontextmanager
+    async def _respond(
+        self, method: str, path: str, body: object, root: str | None
+    ) -> AsyncIterator["httpx2.Response"]:
+        """Open the response to a request, tried again where that is allowed."""
+        loop = asyncio.get_running_loop()
+        gate = self._gates.setdefault(loop, asyncio.Semaphore(self._concurrency))
+        async with gate, self._client() as client, contextlib.AsyncExitStack() as stack:
+            for attempt in range(self._tries):
+                try:
+                    response = await stack.enter_async_context(
+                        client.stream(
+                            method, (root or self.url) + path, json=body, headers=self._headers()
+                        )
+                    )
+                    if response.status_code == 200:
+                        break
+                    wait = self._wait_after(response)
+                    error = await self._status_error(response, wait)
+                except self._http.HTTPError as problem:
+                    error = self._lost(problem)
+                    connecting = isinstance(
+                        problem,
+                        (
+                            self._http.ConnectError,
+                            self._http.ConnectTimeout,
+                            self._http.RemoteProtocolError,
+                            self._http.ReadError,
+                            self._http.WriteError,
+                        ),
+                    )
+                    wait = 0.0 if connecting else None
+                if wait is None or wait > self._max_wait or attempt + 1 == self._tries:
+                    raise error from None
+                await stack.aclose()
+                await asyncio.sleep(
+                    wait or backoff(attempt, base=self._retry_base, rng=self._random)
+                )
+            yield response  # pyright: ignore[reportPossiblyUnboundVariable]
+
+    @contextlib.asynccontextmanager
+    async def _client(self) -> AsyncIterator["httpx2.AsyncClient"]:
+        """Open a client. One per request: a client belongs to one event loop and ends with it."""
+        parts = urlsplit(self.url)
+        if self._context is None and parts.scheme == "https":
+            self._context = ssl.create_default_context()
+        async with self._http.AsyncClient(
+            timeout=self._timeout,
+            verify=self._context if self._context is not None else False,
+            trust_env=not is_loopback(self.url),
+            # llama.cpp's server breaks one in four connections that are used again after a stream
+            limits=self._http.Limits(max_keepalive_connections=0),
+        ) as client:
+            yield client
+
+    def _headers(self) -> dict[str, str]:
+        key = self._key()
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def _key(self) -> str:
+        return os.environ.get(self._key_env, "") if self._key_env else ""
+
+    def _wait_after(self, response: "httpx2.Response") -> float | None:
+        """Return the seconds to wait (0: the back-off's choice), or None where no retry is due."""
+        if response.status_code != 429 and response.status_code < 500:
+            return None
+        given = response.headers.get("retry-after", "").strip()
+        if given.replace(".", "", 1).isdigit():
+            return float(given)
+        with contextlib.suppress(TypeError, ValueError):
+            return max(0.0, email.utils.parsedate_to_datetime(given).timestamp() - time.time())
+        return 0.0
+
+    async def _status_error(
+        self, response: "httpx2.Response", wait: float | None
+    ) -> HttpStatusError:
+        status = response.status_code
+        raw = await response.aread()
+        detail = self._excerpt(raw)
+        with contextlib.suppress(ValueError, AttributeError, TypeError):
+            problem = json.loads(raw)["error"]
+            message = problem if isinstance(problem, str) else problem["message"]
+            detail = self._excerpt(str(message).encode())
+        todo = ""
+        if status in (401, 403):
+            todo = f"; set the key in the environment variable {self._key_env or '(api_key_env)'}"
+        elif wait is not None:
+            todo = f" (tried {self._tries} times)"
+            if wait > self._max_wait:
+                todo = f"; it asks to wait {wait:.0f} s: try again later"
+        return HttpStatusError(f"{self.url} answered {status}: {detail}{todo}", status, detail)
+
+    def _lost(self, error: Exception) -> RunFailed:
+        if isinstance(error, self._http.ConnectTimeout):
+            return RunFailed(f"{self.url} did not accept a connection in {self._timeout.connect} s")
+        if isinstance(error, self._http.TimeoutException):
+            return RunFailed(
+                f"{self.url} was silent for {self._timeout.read:g} s; raise timeout=... if it is slow"
+            )
+        if isinstance(error, self._http.ConnectError):
+            return RunFailed(f"cannot reach {self.url}; is the server running?")
+        return RunFailed(
+            f"the connection to {self.url} broke before the answer was complete "
+            f"({type(error).__name__})"
+        )
+
+    def _parse(self, data: str) -> dict[str, Any]:
+        if data.strip() == "[DONE]":
+            return DONE
+        try:
+            value = json.loads(data)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise RunFailed(
+                f"{self.url} sent garbage in its stream: {self._excerpt(data.encode())}"
+            )
+        if problem := value.get("error"):
+            text = problem.get("message", problem) if isinstance(problem, dict) else problem
+            raise RunFailed(
+                f"{self.url} reported an error while answering: {self._excerpt(str(text).encode())}"
+            )
+        return value
+
+    def _excerpt(self, raw: bytes) -> str:
+        """Return the beginning of a body on one line, with the key blanked out if it is in there."""
+        text = raw.decode("utf-8", "replace")
+        if key := self._key():
+            text = text.replace(key, "[key]")
+        text = " ".join(text.split())
+        return (text[:200] + "...") if len(text) > 200 else text or "(empty)"
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether a URL names this machine's loopback interface."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _check_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput(f"{url!r} is no URL of a server; give e.g. http://127.0.0.1:8000/v1")
+    if parts.username or parts.password:
+        raise InvalidInput(
+            "the URL holds a user name or password; give a key by api_key_env=NAME instead"
+        )
+    return url.rstrip("/")
