@@ -1,0 +1,17 @@
+from .balance import MacroAverage as MacroAverage
+from .balance import balanced_gradient as balanced_gradient
+from .balance import balanced_score as balanced_score
+from .balance import macro_average as macro_average
+from .balance import normalise_scores as normalise_scores
+from .items import Item as Item
+from .results import TaskResult as TaskResult
+from .results import read_results as read_results
+from .results import write_results as write_results
+from .score import Score as Score
+from .scoring import Scorer as Scorer
+from .scoring import get_scorer as get_scorer
+from .scoring import scorer_names as scorer_names
+from .tasks import Task as Task
+from .tasks import fixture_names as fixture_names
+from .tasks import load_task as load_task
+from .tasks import load_tasks as load_tasks

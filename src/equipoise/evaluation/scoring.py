@@ -1,0 +1,127 @@
+"""Scorers by name: a pure rule, its version and its options, so that a verdict can be cached."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import Any
+
+from equipoise.core.errors import InvalidInput, unknown_name
+from equipoise.evaluation.items import Item, as_item
+from equipoise.evaluation.score import Score
+
+# name -> (module, version, what an item must hold). A rule that changes gets a new version. The
+# module has `score_NAME(reply, item, *, options)` and, to check beforehand,
+# `check_NAME_item(item, *, options)` and `check_NAME_options(*, options)`.
+_RULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "exact": ("answers", "1", ("target",)),
+    "choice": ("choice", "1", ("target", "choices")),
+    "number": ("answers", "1", ("target",)),
+    "yes_no": ("answers", "1", ("target",)),
+    "secret": ("checks", "1", ("secrets",)),
+    "json_label": ("checks", "1", ("target",)),
+    "regex": ("checks", "1", ()),
+    "refusal": ("refusal", "1", ()),
+    "judge": ("judged", "1", ()),
+    "reward": ("judged", "1", ()),
+}
+# Objects that no task file can hold; they are bound later and stay out of the description.
+_RESOURCES = ("judge", "reward")
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A named rule with its options: `score(reply, item)` is pure.
+
+    Attributes:
+        name: one of `scorer_names()`.
+        version: changes whenever the rule does.
+        options: as given, resources such as a judge left out.
+        needs: item fields that the rule cannot do without.
+    """
+
+    name: str
+    version: str
+    options: Mapping[str, Any]
+    needs: tuple[str, ...] = ()
+    rule: Callable[..., Score] = field(repr=False, compare=False, kw_only=True)
+    item_check: Callable[..., None] | None = field(
+        default=None, repr=False, compare=False, kw_only=True
+    )
+    resources: Mapping[str, Any] = field(
+        default_factory=dict, repr=False, compare=False, kw_only=True
+    )
+
+    def score(self, reply: str, item: Item | Mapping[str, Any]) -> Score:
+        """Score `reply` to `item` (an `Item`, or a row of the item format).
+
+        An empty reply has value None and the label `empty`.
+
+        Raises:
+            InvalidInput: the item lacks what the rule needs.
+        """
+        if not isinstance(reply, str):
+            raise InvalidInput(f"a reply is a text, got {type(reply).__name__}")
+        given = as_item(item)
+        self.check_item(given)
+        if not reply.strip():
+            return Score(None, "empty")
+        return self.rule(reply, given, **self.options, **self.resources)
+
+    def check_item(self, item: Item) -> None:
+        """Raise `InvalidInput` where `item` lacks what this scorer needs or holds it wrongly."""
+        lacking = [name for name in self.needs if getattr(item, name) in (None, ())]
+        if lacking:
+            raise InvalidInput(f"scorer {self.name!r} needs {' and '.join(lacking)} in each item")
+        if self.item_check is not None:
+            self.item_check(item, **self.options)
+
+    def bound(self, **resources: Any) -> "Scorer":
+        """Return the scorer with those of `resources` (`judge=`, `reward=`) that its rule takes."""
+        accepted = inspect.signature(self.rule).parameters
+        taken = {name: value for name, value in resources.items() if name in accepted}
+        return replace(self, resources={**self.resources, **taken})
+
+    def describe(self) -> dict[str, Any]:
+        """Return name, version and options as JSON data, the part of a cache key."""
+        return {"name": self.name, "version": self.version, "options": dict(self.options)}
+
+
+def scorer_names() -> tuple[str, ...]:
+    """Return the names that `get_scorer` knows."""
+    return tuple(_RULES)
+
+
+def get_scorer(name: str | Scorer, **options: Any) -> Scorer:
+    """Return the scorer called `name` with its options.
+
+    Names and options: `exact`, `choice`, `number`, `yes_no`, `secret` (none); `json_label`
+    (`field`); `regex` (`pattern`, `absent`, `ignore_case`); `refusal` (`expect`); `judge`
+    (`judge`); `reward` (`reward`, `threshold`, `scale`). A `Scorer` is returned as it is.
+
+    Raises:
+        InvalidInput: an unknown name or option (the nearest is named), or a value it does not take.
+
+    >>> get_scorer("number").score("... so 1,000 + 8 = 1,008.", {"target": 1008}).value
+    1.0
+    """
+    if isinstance(name, Scorer):
+        return get_scorer(name.name, **{**name.options, **name.resources, **options})
+    if name not in _RULES:
+        raise unknown_name("scorer", name, _RULES)
+    module_name, version, needs = _RULES[name]
+    module = import_module(f"equipoise.evaluation.{module_name}")
+    rule = getattr(module, f"score_{name}")
+    parameters = inspect.signature(rule).parameters.values()
+    allowed = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    for option in options:
+        if option not in allowed:
+            raise unknown_name(f"option of scorer {name!r}", option, allowed)
+    resources = {key: options.pop(key) for key in _RESOURCES if key in options}
+    check_options = getattr(module, f"check_{name}_options", None)
+    if check_options is not None:
+        check_options(**options)
+    item_check = getattr(module, f"check_{name}_item", None)
+    return Scorer(
+        name, version, options, needs, rule=rule, item_check=item_check, resources=resources
+    )
