@@ -101,14 +101,14 @@ def dispatch(tokens: Sequence[str]) -> Any:
     """Run one verb in this process and return its result; errors propagate."""
     app = build_app()
     return app(
-        [_nested(token) for token in tokens],
+        [nested(token) for token in tokens],
         exit_on_error=False,
         print_error=False,
         result_action="return_value",
     )
 
 
-def _nested(token: str) -> str:
+def nested(token: str) -> str:
     """Spell `--field.sub` as `--field__sub`, which a verb takes as the keyword `field__sub`."""
     name, sign, value = token.partition("=")
     return name.replace(".", "__") + sign + value if name.startswith("--") else token
@@ -117,7 +117,7 @@ def _nested(token: str) -> str:
 def _run(app: App, tokens: Sequence[str], *, as_json: bool, debug: bool) -> int:
     try:
         result = app(
-            [_nested(token) for token in tokens],
+            [nested(token) for token in tokens],
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
