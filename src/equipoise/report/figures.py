@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 INK = "#20262e"
 QUIET = "#69727d"
 GRID = "#dfe3e8"
+PAPER = "#fbfbfa"
 # Okabe and Ito's colour-blind-safe set without its yellow, which white paper swallows.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c6d46")
 _SERIES_DARK = (
@@ -26,16 +27,16 @@ _SERIES_DARK = (
     "#b794d6",
     "#c9a97c",
 )
-_VARIABLES = {INK: "ink", "#000000": "ink", QUIET: "quiet", GRID: "grid"} | {
+_VARIABLES = {INK: "ink", "#000000": "ink", QUIET: "quiet", GRID: "grid", PAPER: "paper"} | {
     colour: f"s{index}" for index, colour in enumerate(SERIES)
 }
-_DARK = {"ink": "#e6e9ed", "quiet": "#9aa4af", "grid": "#39414b"} | {
+_DARK = {"ink": "#e6e9ed", "quiet": "#9aa4af", "grid": "#39414b", "paper": "#14181d"} | {
     f"s{index}": colour for index, colour in enumerate(_SERIES_DARK)
 }
 THEMED = "equipoise-themed"
 
 STYLE = (
-    "<style>svg.eq-plot{color-scheme:light dark}@media (prefers-color-scheme:dark){svg.eq-plot{"
+    "<style>svg.eq-plot{color-scheme:light dark;fill:var(--plot-ink,#20262e)}@media (prefers-color-scheme:dark){svg.eq-plot{"
     + ";".join(f"--plot-{name}:{colour}" for name, colour in _DARK.items())
     + "}}</style>"
 )
@@ -132,11 +133,9 @@ def _settle(figure: "Figure") -> None:
         if axes.get_title() and not axes.get_title(loc="left"):
             axes.set_title(axes.get_title(), loc="left", fontsize=11, fontweight="bold", pad=10)
             axes.set_title("")
-        legend = axes.get_legend()
+    for legend in [axes.get_legend() for axes in figure.axes] + figure.legends:
         if legend is not None:
-            legend.set_frame_on(False)
-    for legend in figure.legends:
-        legend.set_frame_on(False)
+            legend.get_frame().set(facecolor=PAPER, edgecolor="none", alpha=0.85)
 
 
 def _finish(svg: str, name: str, alt: str, themed: bool, wide: bool) -> str:
