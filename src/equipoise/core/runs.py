@@ -55,11 +55,18 @@ class Comparison:
 
 
 class Run:
-    """One run folder, open for writing. Use it as `with run:` so that a failure is recorded."""
+    """One run folder, open for writing. Use it as `with run:` so that a failure is recorded.
 
-    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+    Attributes:
+        path: the folder.
+        record: what `run.json` holds.
+        joined: a verb of this process had already started the run; that verb finishes it.
+    """
+
+    def __init__(self, path: Path, record: dict[str, Any], *, joined: bool = False) -> None:
         self.path = path
         self.record = record
+        self.joined = joined
         self._metrics = MetricsFile(path / "metrics.jsonl")
         self._opened = time.monotonic()
 
@@ -78,7 +85,8 @@ class Run:
         """Start a run in a new folder under `root`, or in `folder`.
 
         `folder` may be new, empty, or hold an interrupted or failed run of the same room, verb,
-        seed and configuration, which is then continued.
+        seed and configuration, which is then continued. A run that this process is working on is
+        joined: a verb starts the run, the loop that it calls with `out=run.path` logs into it.
 
         Raises:
             InvalidInput: `folder` holds something else, a finished run, or one still running.
@@ -117,6 +125,8 @@ class Run:
         if not (path / "run.json").exists():
             raise InvalidInput(f"{path} is not empty and holds no run; name a new or empty folder")
         info, record = _info(path), _read_record(path)
+        if info.status == "running" and record.get("process") == _process():
+            return cls(path, record, joined=True)
         ours = {"room": room, "verb": verb, "seed": seed}
         for name, value in ours.items():
             if record[name] != value:
@@ -131,7 +141,7 @@ class Run:
             )
         if info.status == "done":
             raise InvalidInput(f"{path} holds a finished run; name a new folder or remove it")
-        if info.status == "running" and record.get("process") != _process():
+        if info.status == "running":
             raise InvalidInput(f"{path} is in use by process {record['process'][0]}")
         run = cls(path, record)
         run._metrics.keep_until(None)
