@@ -1,0 +1,131 @@
+"""Regenerate what documents take from the code and from committed results.
+
+`python -m docs.generate` rewrites; `--check` says which files would change and exits 1.
+"""
+
+import contextlib
+import io
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from equipoise.cli import build_app
+from equipoise.core.planned import planned
+from equipoise.core.rooms import rooms
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def results(name: str) -> dict[str, Any]:
+    """Return a committed result file, empty where there is none."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def rooms_table() -> str:
+    """Return the ten rooms with their state."""
+    rows: list[list[str]] = []
+    for room in sorted([*rooms().values(), *planned().values()], key=lambda room: room.name):
+        title = room.title.replace("|", "\\|")
+        if room.verbs:
+            state = "works: " + ", ".join(f"`{verb}`" for verb in sorted(room.verbs))
+            name = f"[`{room.slug}`](docs/rooms/{room.slug}.md)"
+        else:
+            state, name = "planned", f"`{room.slug}`"
+        rows.append([name, title, state])
+    return table(["room", "system", "state"], rows)
+
+
+def figures_table() -> str:
+    """Return the foundation's figures, one line each, as recorded."""
+    rows = [
+        [figure["name"], figure["value"], figure.get("beside", ""), figure.get("note", "")]
+        for figure in results("foundation").get("figures", [])
+    ]
+    if not rows:
+        return "Not measured yet: `make bench`."
+    machine = results("foundation")["machine"]
+    note = f"Measured by `make bench` on {machine}. A ratio compares two things of one run."
+    return table(["figure", "ours", "beside", "how"], rows) + "\n\n" + note
+
+
+def command_help() -> str:
+    """Return the help of every command, as the command line prints it."""
+    app = build_app()
+    lines = [["equipoise"], *([name] for name in sorted(app) if not name.startswith("-"))]
+    groups = ("runs", "models", "data")
+    for name in groups:
+        lines += [[name, verb] for verb in app[name] if not verb.startswith("-")]
+    for room in rooms().values():
+        lines += [[room.slug, verb] for verb in room.verbs]
+    parts = ["# Command line", "", "Generated from the commands themselves by `make docs`.", ""]
+    for line in lines:
+        tokens = [] if line == ["equipoise"] else line
+        text = help_text(app, tokens)
+        parts += [f"## {' '.join(['equipoise', *tokens])}", "", "```text", text, "```", ""]
+    return "\n".join(parts)
+
+
+def help_text(app: Any, tokens: list[str]) -> str:
+    """Return the help of one command at a width of 100, without trailing blanks."""
+    from rich.console import Console
+
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=100, force_terminal=False, color_system=None)
+    with contextlib.redirect_stdout(buffer):
+        app.help_print(tokens, console=console)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().strip().splitlines())
+
+
+def papers() -> str:
+    """Return the BibTeX of all ten rooms."""
+    entries = [*rooms().values(), *planned().values()]
+    return "\n\n".join(r.bibtex.strip() for r in sorted(entries, key=lambda r: r.name)) + "\n"
+
+
+def fill(text: str, name: str, content: str) -> str:
+    """Return `text` with what stands between the markers of `name` replaced."""
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit(f"no markers {begin} ... {end}")
+    return pattern.sub(lambda _: f"{begin}\n{content}\n{end}", text)
+
+
+def pages() -> dict[Path, str]:
+    """Return every generated file with the content that it should have."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = fill(readme, "rooms", rooms_table())
+    readme = fill(readme, "figures", figures_table())
+    return {
+        ROOT / "README.md": readme,
+        ROOT / "docs" / "cli.md": command_help(),
+        ROOT / "docs" / "papers.bib": papers(),
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with `--check` name those that differ."""
+    stale = [
+        path
+        for path, text in pages().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    for path in stale:
+        print(("stale: " if "--check" in arguments else "wrote ") + str(path.relative_to(ROOT)))
+        if "--check" not in arguments:
+            path.write_text(pages()[path], encoding="utf-8")
+    return int(bool(stale) and "--check" in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
