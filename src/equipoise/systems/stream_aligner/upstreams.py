@@ -1,0 +1,168 @@
+"""Upstreams: whatever continues a begun answer, as the loop asks for it."""
+
+import json
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from equipoise.core.errors import InvalidInput, unknown_name
+from equipoise.core.files import JsonlProblem, iter_jsonl
+from equipoise.systems.stream_aligner.segments import segment
+
+if TYPE_CHECKING:
+    from equipoise.text import Backend
+
+TextUpstream = Callable[[str, str], Iterator[str]]
+
+_FORMS = ("URL#MODEL", "local:MODEL", "transformers:PATH", "replay:FILE")
+
+
+def upstream_from_backend(
+    backend: "Backend",
+    *,
+    system: str | None = None,
+    max_tokens: int = 512,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    stop: Sequence[str] = (),
+    seed: int | None = None,
+) -> TextUpstream:
+    """Return an upstream that has a back end continue the answer.
+
+    Args:
+        backend: the model; it is not closed here.
+        system: system message, or None for the model's own.
+        max_tokens: tokens of a whole answer, restarts included; what the prefix uses up is taken
+            from it, and an answer that has none left ends with `length`.
+        temperature, top_p, stop: as in `Backend.generate`.
+        seed: for sampling. Asking again at an unchanged prefix (after a drop) takes the next seed.
+    """
+    from equipoise.text import chat
+
+    asked: tuple[str, str, int] = ("", "", -1)
+
+    def upstream(question: str, prefix: str) -> Generator[str, None, str]:
+        nonlocal asked
+        attempt = asked[2] + 1 if asked[:2] == (question, prefix) else 0
+        asked = (question, prefix, attempt)
+        left = max_tokens - (backend.count_tokens(prefix) if prefix else 0)
+        if left < 1:
+            return "length"
+        reason = yield from _pieces(
+            backend.iter_text(
+                chat(question, system=system),
+                prefix=prefix,
+                max_tokens=left,
+                temperature=temperature,
+                top_p=top_p,
+                stop=tuple(stop),
+                seed=None if seed is None else seed + attempt,
+            )
+        )
+        return reason if isinstance(reason, str) else "stop"
+
+    return upstream
+
+
+def _pieces(pieces: Iterator[str]) -> Generator[str, None, object]:
+    """Pass on an iterator's pieces, its return value and its closing."""
+    return (yield from pieces)
+
+
+def scripted_upstream(answers: Callable[[str], str]) -> TextUpstream:
+    """Return an upstream that reads from stored answers.
+
+    A prefix that begins the stored answer is continued exactly; after an edit the answer goes on at
+    the sentence whose number comes next, so nothing is *induced*: the stored text cannot react.
+
+    Args:
+        answers: question to whole answer.
+    """
+
+    def upstream(question: str, prefix: str) -> Iterator[str]:
+        answer = answers(question)
+        if answer.startswith(prefix):
+            yield answer[len(prefix) :]
+            return
+        for part in segment(answer)[len(segment(prefix)) :]:
+            yield part.raw
+
+    return upstream
+
+
+def read_answers(path: str | Path) -> dict[str, str]:
+    """Read stored answers: JSONL with `question` (or `prompt`) and `answer` (or `result`).
+
+    Raises:
+        InvalidInput: no such file, a broken line (its number is named), or no answers in it.
+    """
+    found: dict[str, str] = {}
+    for number, record in read_lines(path):
+        question = record.get("question", record.get("prompt"))
+        answer = record.get("answer", record.get("result"))
+        if not isinstance(question, str) or not isinstance(answer, str):
+            raise InvalidInput(
+                f"{path}, line {number}: expected texts 'question' (or 'prompt') and 'answer' "
+                "(or 'result')"
+            )
+        found[question] = answer
+    if not found:
+        raise InvalidInput(f"{path} holds no answers")
+    return found
+
+
+def read_lines(path: str | Path) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yield line number and object of a JSONL file; a broken line raises and is named."""
+    if not Path(path).is_file():
+        raise InvalidInput(f"there is no file {path}")
+    for number, record in iter_jsonl(path):
+        if isinstance(record, JsonlProblem):
+            raise InvalidInput(f"{path}, line {number}: {record.reason}")
+        if not isinstance(record, dict):
+            raise InvalidInput(
+                f"{path}, line {number}: expected an object, got {json.dumps(record)}"
+            )
+        yield number, record
+
+
+@contextmanager
+def open_upstream(
+    spec: str,
+    *,
+    system: str | None = None,
+    max_tokens: int = 512,
+    temperature: float = 0.0,
+    seed: int | None = None,
+) -> Iterator[TextUpstream]:
+    """Open the upstream that `spec` names, for the length of a `with` block.
+
+    Args:
+        spec: `URL#MODEL` (an OpenAI-compatible endpoint), `local:MODEL` (llama.cpp),
+            `transformers:PATH`, or `replay:FILE` (stored answers). The back ends' own spellings
+            `openai:` and `llamacpp:` are understood as well.
+        system, max_tokens, temperature, seed: as in `upstream_from_backend`.
+    """
+    from equipoise.text import load_backend
+
+    kind, _, target = spec.partition(":")
+    if kind in ("http", "https"):
+        kind, target = "openai", spec
+    if kind == "replay":
+        answers = read_answers(target)
+
+        def find(question: str) -> str:
+            if question not in answers:
+                raise InvalidInput(f"{target} holds no answer to {question!r}")
+            return answers[question]
+
+        yield scripted_upstream(find)
+        return
+    kinds = {"openai": "openai", "local": "llamacpp", "llamacpp": "llamacpp"}
+    kinds["transformers"] = "transformers"
+    if kind not in kinds or not target:
+        raise unknown_name("upstream", spec, _FORMS)
+    with load_backend(f"{kinds[kind]}:{target}") as backend:
+        yield upstream_from_backend(
+            backend, system=system, max_tokens=max_tokens, temperature=temperature, seed=seed
+        )
