@@ -1,0 +1,285 @@
+"""The balanced board: capability and safety per model, one score, intervals and rank ranges.
+
+Li et al. 2024 (arXiv 2412.18551) rank by distance to the ideal point (1, 1), with safety the plain
+mean over categories of plain means over tasks. The intervals and rank ranges are ours: every
+replicate redraws items (paired over models) and battles, and repeats the whole arithmetic.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from equipoise.core.errors import InvalidInput
+from equipoise.core.stats import check_level
+from equipoise.evaluation import TaskResult, balanced_score
+from equipoise.preference.ratings import PairCounts
+from equipoise.systems.libra.axis import Axis, Replicates, task_axis
+from equipoise.systems.libra.board_inputs import BoardInputs, collect
+from equipoise.systems.libra.cache import digest
+from equipoise.systems.libra.capability import (
+    RatedCapability,
+    Scale,
+    choose_scale,
+    count_votes,
+    place_ratings,
+    rate_votes,
+)
+from equipoise.systems.libra.ranking import interval_ends, rank_of, rank_ranges, scored_replicates
+
+
+@dataclass(frozen=True)
+class BoardRow:
+    """One model on the board; ends of intervals and ranks are None where they are not known."""
+
+    model: str
+    score: float | None
+    score_low: float | None
+    score_high: float | None
+    capability: float | None
+    capability_low: float | None
+    capability_high: float | None
+    safety: float | None
+    safety_low: float | None
+    safety_high: float | None
+    categories: dict[str, float]
+    capability_categories: dict[str, float]
+    rank: int | None
+    rank_best: int | None
+    rank_worst: int | None
+    items: int
+    battles: float
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """An immutable version of the board.
+
+    Attributes:
+        rows: models by falling score (by safety where no capability exists).
+        skipped: `{"model", "reason"}` of models that could not be placed.
+        settings: everything that decided the numbers, with `warnings`.
+        version: SHA-256 over inputs and settings.
+        results: the task rows behind the numbers, for provenance.
+    """
+
+    rows: tuple[BoardRow, ...]
+    skipped: tuple[dict[str, str], ...]
+    settings: dict[str, Any]
+    version: str
+    results: tuple[TaskResult, ...] = field(default=(), repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return `{"rows", "skipped", "settings", "version"}` in plain JSON types."""
+        rows = [
+            asdict(row) | {"missing": list(row.missing), "notes": list(row.notes)}
+            for row in self.rows
+        ]
+        return {
+            "rows": rows,
+            "skipped": [dict(entry) for entry in self.skipped],
+            "settings": dict(self.settings),
+            "version": self.version,
+        }
+
+
+def build_board(
+    results: Iterable[TaskResult | Mapping[str, Any]] | Mapping[str, Mapping[str, Any]],
+    *,
+    votes: object = None,
+    capability: str = "auto",
+    reference: str | None = None,
+    anchors: Sequence[float] | None = None,
+    weights: Sequence[float] = (0.5, 0.5),
+    p: float = 2.0,
+    replicates: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    compat: bool = False,
+    minmax: bool = False,
+    capability_scores: Mapping[str, float] | None = None,
+    ballot: str | None = None,
+    allow_incomplete: bool = False,
+    prefer: str | None = None,
+) -> Board:
+    """Rank models by balanced score, with joint intervals and rank ranges.
+
+    Args:
+        results: result rows (`TaskResult` or mappings with the keys of a row), or a matrix
+            `{model: {task: number or "N/A"}}`.
+        votes: a vote file, `Votes`, `PairCounts` or vote rows; capability may come from them.
+        capability: `tasks` (macro-average of capability rows), `elo` (ratings from votes, placed
+            between `anchors`, or min-max on request), `winrate` (probability of beating
+            `reference`), or `auto`: votes where a reference is named, else tasks.
+        reference: model pinned at rating 1000; the origin that `anchors` and `winrate` need.
+        anchors: ratings that count as capability 0 and 1.
+        weights: of capability and safety.
+        p: order of the distance, >= 1; 2 is published, 1 the plain average.
+        replicates: bootstrap draws; 0 leaves out intervals and rank ranges.
+        seed: of every draw.
+        level: of intervals and rank ranges.
+        compat: the published arithmetic: 57-task category map, gaps skipped, min-max ratings.
+        minmax: normalise ratings over the listed models; the board then carries a warning.
+        capability_scores: computed elsewhere: ratings where `anchors` or `minmax` are given, else
+            capabilities in [0, 1].
+        ballot: which ballot of a vote file.
+        allow_incomplete: keep tasks with more than 5 % of their items missing, marked.
+        prefer: `first` or `last` of two rows for one model and task; otherwise refused.
+
+    Raises:
+        InvalidInput: a bad score, setting or name, anchors without a reference, duplicate rows.
+        RunFailed: the rating fit did not converge.
+    """
+    balanced_score([0.5, 0.5], weights=weights, p=p)
+    check_level(level)
+    if replicates < 0:
+        raise InvalidInput(f"replicates is {replicates}; it must be 0 (no intervals) or more")
+    inputs = collect(results, compat=compat, allow_incomplete=allow_incomplete, prefer=prefer)
+    scale = choose_scale(
+        has_tasks=any(result.dimension == "capability" for result in inputs.results),
+        has_votes=votes is not None,
+        capability=capability,
+        reference=reference,
+        anchors=anchors,
+        minmax=minmax or (compat and anchors is None and reference is None),
+        outside=capability_scores is not None,
+    )
+    counts = None if votes is None else count_votes(votes, ballot=ballot)
+    rated = None
+    if isinstance(scale, Scale) and capability_scores is not None:
+        rated = place_ratings(capability_scores, scale, inputs.models)
+    elif isinstance(scale, Scale) and counts is not None:
+        rated = rate_votes(counts, scale, inputs.models, replicates=replicates, seed=seed)
+    settings = {
+        "capability": scale.mode if isinstance(scale, Scale) else scale,
+        "reference": reference,
+        "anchors": None if anchors is None else [float(end) for end in anchors],
+        "weights": [float(weight) for weight in weights],
+        "p": float(p) if np.isfinite(p) else "inf",
+        "replicates": int(replicates),
+        "seed": int(seed),
+        "level": float(level),
+        "compat": bool(compat),
+        "ballot": ballot,
+        "allow_incomplete": bool(allow_incomplete),
+        "warnings": [*inputs.warnings, *(rated.warnings if rated else ())],
+    }
+    if counts is not None and rated is None:
+        settings["warnings"].append(
+            "the votes give no capability: name a reference model (ratings have no origin)"
+        )
+    rows = _rows(inputs, rated, counts, settings)
+    version = _version(inputs, rated, counts, settings)
+    return Board(rows, inputs.skipped, settings, version, inputs.results)
+
+
+def _rows(
+    inputs: BoardInputs,
+    rated: RatedCapability | None,
+    counts: PairCounts | None,
+    settings: Mapping[str, Any],
+) -> tuple[BoardRow, ...]:
+    """Score, order and rank the listed models."""
+    draw = {"replicates": settings["replicates"], "seed": settings["seed"]}
+    safety = task_axis(inputs.results, inputs.models, "safety", **draw)
+    able = task_axis(inputs.results, inputs.models, "capability", **draw)
+    if rated is not None:
+        able = Axis(rated.values, rated.samples, able.categories)
+    balanced = any(value is not None for value in able.values.values())
+    values, samples = (
+        _targets(inputs.models, able, safety, settings)
+        if balanced
+        else (
+            safety.values,
+            safety.samples,
+        )
+    )
+    ranges = rank_ranges(values, samples, level=settings["level"])
+    games = {} if counts is None else dict(zip(counts.models, map(float, counts.games)))
+
+    def order(model: str) -> tuple[bool, float, float, str]:
+        return values[model] is None, -(values[model] or 0.0), -(safety.values[model] or 0.0), model
+
+    rows = []
+    for model in sorted(inputs.models, key=order):
+        value = values[model]
+        notes = list(inputs.notes.get(model, ()))
+        if rated is not None and model in rated.notes:
+            notes.append(rated.notes[model])
+        if settings["replicates"] and value is not None and model not in samples:
+            notes.append("no interval: the spread of at least one of its numbers is not known")
+        score_ends = interval_ends(samples.get(model) if balanced else None, settings["level"])
+        capability_ends = interval_ends(able.samples.get(model), settings["level"])
+        safety_ends = interval_ends(safety.samples.get(model), settings["level"])
+        best, worst = ranges.get(model, (None, None))
+        rows.append(
+            BoardRow(
+                model=model,
+                score=value if balanced else None,
+                score_low=score_ends[0],
+                score_high=score_ends[1],
+                capability=able.values[model],
+                capability_low=capability_ends[0],
+                capability_high=capability_ends[1],
+                safety=safety.values[model],
+                safety_low=safety_ends[0],
+                safety_high=safety_ends[1],
+                categories=dict(safety.categories[model]),
+                capability_categories=dict(able.categories[model]),
+                rank=None if value is None else rank_of(value, values),
+                rank_best=best,
+                rank_worst=worst,
+                items=sum(row.n or 0 for row in inputs.results if row.model == model),
+                battles=games.get(model, 0.0),
+                missing=tuple(inputs.missing[model]),
+                notes=tuple(notes),
+            )
+        )
+    return tuple(rows)
+
+
+def _targets(
+    models: Sequence[str], able: Axis, safety: Axis, settings: Mapping[str, Any]
+) -> tuple[dict[str, float | None], dict[str, Replicates]]:
+    """Return the balanced score of every model that has both sides, and its replicates."""
+    weights, p = settings["weights"], float(settings["p"])
+    values: dict[str, float | None] = {}
+    samples: dict[str, Replicates] = {}
+    for model in models:
+        pair = (able.values[model], safety.values[model])
+        if None in pair:
+            values[model] = None
+            continue
+        values[model] = float(balanced_score(np.asarray(pair, float), weights=weights, p=p))
+        if model in able.samples and model in safety.samples:
+            both = np.stack([able.samples[model], safety.samples[model]], axis=-1)
+            samples[model] = scored_replicates(both, weights, p)
+    return values, samples
+
+
+def _version(
+    inputs: BoardInputs,
+    rated: RatedCapability | None,
+    counts: PairCounts | None,
+    settings: Mapping[str, Any],
+) -> str:
+    """Hash everything that decided the numbers, whatever order and file it came in."""
+    rows = [
+        {key: value for key, value in row.to_json().items() if key not in ("source", "notes")}
+        for row in inputs.results
+    ]
+    battles = None
+    if counts is not None:
+        battles = [list(counts.models)]
+        battles += [np.asarray(part).tolist() for part in (counts.pairs, counts.wins, counts.ties)]
+    content = {
+        "results": rows,
+        "skipped": list(inputs.skipped),
+        "battles": battles,
+        "capability": None if rated is None else dict(rated.values),
+        "settings": dict(settings),
+    }
+    return digest(content)

@@ -1,0 +1,55 @@
+"""Settings of an evaluation run and its board."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from equipoise.core.config import Config
+from equipoise.core.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class LibraConfig(Config):
+    """An evaluation and the board made of it.
+
+    Attributes:
+        contenders: path of a contenders file; empty for four variants of the embedded model.
+        tasks: names of shipped tasks, `fixtures` for all of them, task files or folders.
+        limit: first so many items of each task; None for all.
+        samples: answers per item, averaged.
+        max_tokens: longest answer of the embedded variants, tokens.
+        concurrency: requests under way at once.
+        rate: most requests a minute; None for no limit.
+        replicates: bootstrap draws of the board, 0 for no intervals.
+        level: of intervals and rank ranges.
+        weights: of capability and safety in the score.
+        p: order of the distance to the ideal point, >= 1.
+    """
+
+    contenders: str = ""
+    tasks: tuple[str, ...] = ("fixtures",)
+    limit: int | None = None
+    samples: int = 1
+    max_tokens: int = 128
+    concurrency: int = 8
+    rate: float | None = None
+    replicates: int = 1000
+    level: float = 0.95
+    weights: tuple[float, float] = (0.5, 0.5)
+    p: float = 2.0
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {"limit": 5, "max_tokens": 48},
+        "small": {"limit": 40, "max_tokens": 128},
+        "paper": {"max_tokens": 512, "samples": 1, "replicates": 2000},
+    }
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "samples", "max_tokens", "concurrency"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidInput(f"{name} is {value}; it must be at least 1")
+        if self.rate is not None and not self.rate > 0:
+            raise InvalidInput(f"rate is {self.rate}; it must be above 0, in requests a minute")
+        if self.replicates < 0:
+            raise InvalidInput(f"replicates is {self.replicates}; it must be 0 or more")

@@ -1,0 +1,191 @@
+"""The board as pictures: capability x safety, a forest of scores, a map of models x tasks."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from equipoise.evaluation import balanced_score
+from equipoise.report import new_figure
+from equipoise.systems.libra.board import Board, BoardRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, INK, QUIET, GRID = "#0072b2", "#20262e", "#69727d", "#dfe3e8"
+ARCS = np.round(np.arange(0.1, 1.0, 0.1), 1)
+DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
+
+
+def plot_scatter(board: Board) -> "Figure":
+    """Draw capability (x) against safety (y) with interval crosses and arcs of equal score.
+
+    Rows without one of the two are left out; labels are placed so that they cover neither each
+    other nor a point.
+    """
+    rows = [row for row in board.rows if row.capability is not None and row.safety is not None]
+    figure, axes = new_figure(width=7, height=5.6)
+    axes.set(
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.0),
+        xlabel="capability (mean score, 0 to 1)",
+        ylabel="safety (mean score, 0 to 1)",
+    )
+    axes.set_title(f"n = {len(rows)} models; crosses: {board.settings['level']:.0%} intervals")
+    _draw_arcs(axes, board.settings)
+    for row in rows:
+        x, y = float(row.capability or 0.0), float(row.safety or 0.0)
+        if row.capability_low is not None and row.capability_high is not None:
+            axes.plot(
+                [row.capability_low, row.capability_high], [y, y], color=BLUE, lw=1.2, alpha=0.6
+            )
+        if row.safety_low is not None and row.safety_high is not None:
+            axes.plot([x, x], [row.safety_low, row.safety_high], color=BLUE, lw=1.2, alpha=0.6)
+        axes.plot([x], [y], "o", color=BLUE, ms=6, clip_on=False, zorder=3)
+    axes.plot([1.0], [1.0], marker="*", ms=13, color="#d55e00", clip_on=False, zorder=4)
+    _place_labels(figure, axes, rows)
+    return figure
+
+
+def _draw_arcs(axes: "Axes", settings: dict[str, Any]) -> None:
+    """Draw contours of the score; their values stand on the upper edge, where all is free."""
+    weights = settings["weights"]
+    p = float(settings["p"])
+    grid = np.linspace(0.0, 1.0, 201)
+    x, y = np.meshgrid(grid, grid)
+    score = balanced_score(np.stack([x, y], axis=-1), weights=weights, p=p)
+    axes.contour(x, y, score, levels=ARCS, colors=[GRID], linewidths=1.1, zorder=0)
+    axes.grid(visible=False)
+    edge = balanced_score(np.stack([grid, np.ones_like(grid)], axis=-1), weights=weights, p=p)
+    shown = [arc for arc in ARCS if edge[0] + 0.02 < arc < edge[-1]]
+    upper = axes.secondary_xaxis("top")
+    upper.set_xticks(np.interp(shown, edge, grid), [f"{arc:g}" for arc in shown])
+    upper.set_xlabel("balanced score on the arc (star: ideal point)", color=QUIET, fontsize=9)
+    upper.tick_params(length=0, colors=QUIET)
+    upper.spines["top"].set_visible(False)
+
+
+def _place_labels(figure: "Figure", axes: "Axes", rows: Sequence[BoardRow]) -> None:
+    """Put each name beside its point, at the nearest of eight sides that is free."""
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()
+    renderer = RendererAgg(figure.bbox.width, figure.bbox.height, figure.dpi)
+    inside = axes.get_window_extent(renderer).expanded(1.02, 1.02)
+    places = np.array([(row.capability, row.safety) for row in rows], dtype=np.float64)
+    points = axes.transData.transform(places.reshape(-1, 2))
+    taken = [Bbox.from_bounds(px - 5, py - 5, 10, 10) for px, py in points]
+    for row, (px, py) in zip(rows, points):
+        label = axes.text(
+            0, 0, row.model, fontsize=9, color=INK, ha="center", va="center", zorder=5
+        )
+        label.set_in_layout(False)
+        extent = label.get_window_extent(renderer)
+        width, height = extent.width + 4, extent.height + 2
+        best, least, chosen = (px, py), np.inf, None
+        for gap, (dx, dy) in product((9, 22, 40, 65), DIRECTIONS):
+            cx = px + dx * (gap + width / 2)
+            cy = py + dy * (gap + height / 2)
+            box = Bbox.from_bounds(cx - width / 2, cy - height / 2, width, height)
+            cost = sum(_overlap(box, other) for other in taken)
+            cost += width * height - _overlap(box, inside)
+            if cost < least:
+                best, least, chosen = (cx, cy), cost, box
+            if cost <= 0:
+                break
+        x, y = axes.transData.inverted().transform(best)
+        label.set_position((x, y))
+        if chosen is not None:
+            taken.append(chosen)
+        if np.hypot(best[0] - px, best[1] - py) > 30 + width / 2:
+            ends = axes.transData.inverted().transform([(px, py), best])
+            axes.plot(ends[:, 0], ends[:, 1], color=QUIET, lw=0.6, zorder=1)
+
+
+def _overlap(first: Any, second: Any) -> float:
+    """Area that two boxes share."""
+    width = min(first.x1, second.x1) - max(first.x0, second.x0)
+    height = min(first.y1, second.y1) - max(first.y0, second.y0)
+    return max(0.0, width) * max(0.0, height)
+
+
+def plot_forest(board: Board) -> "Figure":
+    """Draw each model's score with its interval, best above; safety where that is all there is."""
+    balanced = any(row.score is not None for row in board.rows)
+    rows = [row for row in board.rows if (row.score if balanced else row.safety) is not None]
+    figure, axes = new_figure(width=7, height=1.4 + 0.42 * max(1, len(rows)))
+    for place, row in enumerate(rows):
+        value = row.score if balanced else row.safety
+        low, high = (
+            (row.score_low, row.score_high) if balanced else (row.safety_low, row.safety_high)
+        )
+        if low is not None and high is not None:
+            axes.plot([low, high], [place, place], color=BLUE, lw=2.2)
+        axes.plot([value], [place], "o", color=BLUE, ms=6.5, clip_on=False, zorder=3)
+        axes.annotate(
+            _forest_label(row, value or 0.0, low, high),
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=9,
+            color=INK,
+        )
+    axes.set_yticks(range(len(rows)), [row.model for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(0.0, 1.0)
+    axes.grid(visible=False, axis="y")
+    name = "balanced score U" if balanced else "safety"
+    axes.set_xlabel(f"{name} (0 to 1)")
+    axes.set_title(
+        f"{name}, {board.settings['level']:.0%} intervals and rank ranges, n = {len(rows)} models"
+    )
+    return figure
+
+
+def _forest_label(row: BoardRow, value: float, low: float | None, high: float | None) -> str:
+    interval = f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
+    return f"{value:.3f}{interval}  {rank_text(row)}".rstrip()
+
+
+def rank_text(row: BoardRow) -> str:
+    """Return a row's rank as text: `#2`, with its range `(1-3)` where it is known."""
+    if row.rank is None:
+        return ""
+    if row.rank_best is None or row.rank_worst is None:
+        return f"#{row.rank}"
+    if row.rank_best == row.rank_worst:
+        return f"#{row.rank} ({row.rank_best})"
+    return f"#{row.rank} ({row.rank_best}-{row.rank_worst})"
+
+
+def plot_heat_map(board: Board) -> "Figure":
+    """Draw the task scores, models in board order, tasks by dimension and category; gaps blank."""
+    models = [row.model for row in board.rows]
+    keyed = {(result.dimension, result.category, result.task) for result in board.results}
+    tasks = sorted(keyed)
+    values = np.full((len(models), len(tasks)), np.nan)
+    column = {key[2]: place for place, key in enumerate(tasks)}
+    for result in board.results:
+        values[models.index(result.model), column[result.task]] = result.score
+    width = min(14.0, max(7.0, 2.6 + 0.5 * len(tasks)))
+    figure, axes = new_figure(width=width, height=1.9 + 0.38 * len(models))
+    image = axes.imshow(np.ma.masked_invalid(values), vmin=0.0, vmax=1.0, aspect="auto")
+    axes.set_xticks(range(len(tasks)), [task for _, _, task in tasks], rotation=40, ha="right")
+    axes.set_yticks(range(len(models)), models)
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if len(tasks) <= 24:
+        for row, place in np.argwhere(~np.isnan(values)):
+            value = float(values[row, place])
+            shade = "#000000" if value > 0.55 else "#ffffff"
+            axes.text(place, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=shade)
+    for place in range(1, len(tasks)):
+        if tasks[place][0] != tasks[place - 1][0]:
+            axes.axvline(place - 0.5, color=INK, lw=1.5)
+    figure.colorbar(image, ax=axes, label="task score (0 to 1)", pad=0.02)
+    axes.set_title(f"{len(models)} models x {len(tasks)} tasks (capability first); blank: no score")
+    return figure

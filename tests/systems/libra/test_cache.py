@@ -1,0 +1,107 @@
+"""The cache: keys by content, entries that outlive the process, files that are not ours."""
+
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from equipoise.core.errors import InvalidInput
+from equipoise.systems.libra.cache import Cache, reply_key, verdict_key
+
+MESSAGES = [{"role": "user", "content": "What is 2 + 2?"}]
+DESCRIPTION = {"kind": "embedded", "model": "m", "temperature": 0.0, "seed": 0}
+
+
+def test_reply_key_is_the_sha256_of_canonical_json():
+    key = reply_key({"b": 1, "a": "é"}, [{"role": "user", "content": "q"}], 0)
+    import hashlib
+
+    text = '{"contender":{"a":"é","b":1},"messages":[{"content":"q","role":"user"}],"sample":0}'
+    assert key == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_temperature_seed_sample_and_messages_part_keys():
+    base = reply_key(DESCRIPTION, MESSAGES, 0)
+    assert reply_key(DESCRIPTION | {"temperature": 0.9}, MESSAGES, 0) != base
+    assert reply_key(DESCRIPTION | {"seed": 1}, MESSAGES, 0) != base
+    assert reply_key(DESCRIPTION, MESSAGES, 1) != base
+    assert reply_key(DESCRIPTION, [*MESSAGES, {"role": "assistant", "content": "4"}], 0) != base
+    assert reply_key(dict(reversed(DESCRIPTION.items())), MESSAGES, 0) == base
+
+
+def test_verdict_key_depends_on_each_of_its_parts():
+    scorer = {"name": "number", "version": "1", "options": {}}
+    base = verdict_key("r", "t", "i", scorer, "j")
+    others = [
+        verdict_key("r2", "t", "i", scorer, "j"),
+        verdict_key("r", "t2", "i", scorer, "j"),
+        verdict_key("r", "t", "i2", scorer, "j"),
+        verdict_key("r", "t", "i", scorer | {"version": "2"}, "j"),
+        verdict_key("r", "t", "i", scorer | {"options": {"x": 1}}, "j"),
+        verdict_key("r", "t", "i", scorer, "j2"),
+    ]
+    assert len({base, *others}) == 7
+
+
+@given(st.text(), st.text())
+def test_any_text_has_a_key_and_different_texts_differ(first, second):
+    keys = [reply_key({}, [{"role": "user", "content": text}], 0) for text in (first, second)]
+    assert (keys[0] == keys[1]) == (first == second)
+
+
+def test_entries_come_back_and_kinds_are_apart(tmp_path):
+    with Cache(tmp_path / "new" / "cache.db") as cache:
+        assert cache.reply("k") is None
+        cache.put_reply("k", {"text": "4\n\u2028é", "finish_reason": "stop"})
+        cache.put_verdict("k", {"value": 1.0})
+        assert cache.count() == {"replies": 1, "verdicts": 1}
+    with Cache(tmp_path / "new" / "cache.db") as cache:
+        assert cache.reply("k") == {"text": "4\n\u2028é", "finish_reason": "stop"}
+        assert cache.verdict("k") == {"value": 1.0}
+        cache.put_reply("k", {"text": "five"})
+        assert cache.reply("k") == {"text": "five"}
+        assert cache.count()["replies"] == 1
+
+
+def test_a_put_survives_kill_9_right_after_it(tmp_path):
+    path = tmp_path / "cache.db"
+    code = (
+        "import os, signal, sys\n"
+        "from equipoise.systems.libra.cache import Cache\n"
+        "cache = Cache(sys.argv[1])\n"
+        "for k in range(50): cache.put_reply(str(k), {'text': str(k)})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -9
+    with Cache(path) as cache:
+        assert cache.count()["replies"] == 50
+        assert cache.reply("49") == {"text": "49"}
+
+
+def test_two_processes_may_use_one_file(tmp_path):
+    with Cache(tmp_path / "cache.db") as first, Cache(tmp_path / "cache.db") as second:
+        first.put_reply("a", {"text": "1"})
+        second.put_reply("b", {"text": "2"})
+        assert first.reply("b") == {"text": "2"}
+        assert second.reply("a") == {"text": "1"}
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "cache.db"
+    path.write_text("these are my notes, forty characters or so, not a database at all")
+    with pytest.raises(InvalidInput, match="is no cache of this package"):
+        Cache(path)
+    assert path.read_text().startswith("these are my notes")
+
+
+def test_a_newer_schema_is_refused(tmp_path):
+    path = tmp_path / "cache.db"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(InvalidInput, match="newer version .schema 99"):
+        Cache(path)
