@@ -175,7 +175,12 @@ def test_unknown_field_and_preset_name_the_nearest(room, tmp_path):
 
 def cli_environment(cache: Path) -> dict[str, str]:
     """Return an environment without pulled models: demos then run on scripted stand-ins."""
-    return {**os.environ, "EQUIPOISE_CACHE": str(cache), "PIP_NO_INDEX": "1", "OMP_NUM_THREADS": "1"}
+    return {
+        **os.environ,
+        "EQUIPOISE_CACHE": str(cache),
+        "PIP_NO_INDEX": "1",
+        "OMP_NUM_THREADS": "1",
+    }
 
 
 def run_cli(line: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

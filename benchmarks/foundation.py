@@ -1,0 +1,139 @@
+"""The foundation's figures: start-up, generation, tour, structure, ratings; one run, one machine.
+
+`python -m benchmarks.foundation` measures all and writes `benchmarks/results/foundation.json`;
+`--only NAME` (repeatable) renews a part and keeps the others as recorded.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from equipoise.core.files import to_json, write_atomic
+
+TARGET = Path(__file__).parent / "results" / "foundation.json"
+
+
+def seconds(command: list[str]) -> float:
+    """Return the wall-clock seconds of one process."""
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def startup(runs: int = 15) -> dict[str, Any]:
+    """Compare `import equipoise` and `equipoise --help` with an empty program, alternating."""
+    python = sys.executable
+    commands = {
+        "pass": [python, "-c", "pass"],
+        "import": [python, "-c", "import equipoise"],
+        "help": [str(Path(python).parent / "equipoise"), "--help"],
+    }
+    for command in commands.values():
+        seconds(command)
+    times = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            times[name].append(seconds(command))
+    median = {name: statistics.median(values) for name, values in times.items()}
+    return {
+        "seconds": median,
+        "import_ratio": median["import"] / median["pass"],
+        "help_ratio": median["help"] / median["pass"],
+        "runs": runs,
+    }
+
+
+def tour() -> dict[str, Any]:
+    """Time a whole tour from an empty run folder, then the same again from its cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        line = [sys.executable, "-m", "equipoise", "tour", "--json"]
+        first, second = (
+            json.loads(
+                subprocess.run(line, check=True, capture_output=True, text=True, cwd=folder)
+                .stdout.strip()
+                .splitlines()[-1]
+            )
+            for _ in range(2)
+        )
+    return {
+        "seconds": first["seconds"],
+        "seconds_again": second["seconds"],
+        "same_board": first["board"] == second["board"],
+        "stages": first["stages"],
+        "stages_again": second["stages"],
+        "board": first["board"],
+    }
+
+
+def structure() -> dict[str, Any]:
+    """Measure the source tree."""
+    from benchmarks.structure import measure
+
+    return measure()
+
+
+def generation() -> dict[str, Any]:
+    """Measure tokens per second of the two local back ends, and what 4-bit weights cost."""
+    from benchmarks.generation import measure
+
+    return measure()
+
+
+def ratings() -> dict[str, Any]:
+    """Measure Bradley-Terry on a million votes against two other packages."""
+    from benchmarks.ratings import measure
+
+    return measure()
+
+
+PARTS = {
+    "startup": startup,
+    "structure": structure,
+    "ratings": ratings,
+    "generation": generation,
+    "tour": tour,
+}
+
+
+def machine() -> str:
+    """Return what the figures were measured on, in words."""
+    import psutil
+
+    memory = psutil.virtual_memory().total / 2**30
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"{cores} {platform.machine()} cores, {memory:.0f} GiB, Python {platform.python_version()}"
+    )
+
+
+def main() -> None:
+    """Measure, and write the result file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", choices=list(PARTS))
+    chosen = parser.parse_args().only or list(PARTS)
+    record: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() else {}
+    for name in chosen:
+        print(f"{name} ...", file=sys.stderr)
+        record[name] = PARTS[name]()
+    record["machine"] = machine()
+    record["figures"] = figures(record)
+    write_atomic(TARGET, json.dumps(to_json(record), indent=1, ensure_ascii=False) + "\n")
+
+
+def figures(record: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the lines of the README's table from what was measured."""
+    from benchmarks.figures import LINES
+
+    return [line for part, lines in LINES.items() if part in record for line in lines(record[part])]
+
+
+if __name__ == "__main__":
+    main()
