@@ -1,4 +1,4 @@
-"""The guide's room is real: written into a copy of the tree it passes the contracts, and goes again."""
+"""The guide's room is real: in a copy of the tree it passes the contracts, and goes again."""
 
 import os
 import re

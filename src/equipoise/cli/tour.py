@@ -1,8 +1,8 @@
 """`equipoise tour`: the main job, on a real model, from questions to a board and a report.
 
 Stages: the embedded model is fetched; questions are gathered; contenders answer, one of them with
-every sentence reviewed; programs judge capability and safety; the board ranks by balance; human votes
-and judged pairs are rated; every room shows its demo; one report holds all of it.
+every sentence reviewed; programs judge capability and safety; the board ranks by balance; human
+votes and judged pairs are rated; every room shows its demo; one report holds all of it.
 """
 
 import json

@@ -31,8 +31,8 @@ POLICY_RULES: tuple[Mapping[str, Any], ...] = (
 class ReviewedContender:
     """The embedded model with every sentence reviewed before the next one is written.
 
-    The corrector is exact arithmetic followed by the house policy; what it changes becomes the prefix
-    from which the model goes on, so a repaired sum repairs what is built on it.
+    The corrector is exact arithmetic followed by the house policy; what it changes becomes the
+    prefix from which the model goes on, so a repaired sum repairs what is built on it.
 
     Attributes:
         name: unique name on the board.

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 _SHOWN = 4
 LEAD = (
-    "A small language model answered real questions under four settings; in one of them every sentence "
-    "was reviewed before the next was written. Programs judged what it can do and what it should not "
-    "do; the board ranks by balance of the two."
+    "A small language model answered real questions under four settings; in one of them every "
+    "sentence was reviewed before the next was written. Programs judged what it can do and what it "
+    "should not do; the board ranks by balance of the two."
 )
 
 
@@ -85,8 +85,8 @@ def _corrections(report: "Report", run: Run) -> None:
     report.section(
         "Sentence by sentence",
         f"Review changed {len(changed)} of {len(pairs)} answers: {better} of them scored better "
-        f"afterwards, {worse} worse. The corrector checks every stated sum exactly and keeps a house "
-        "policy of two rules; the model goes on from the corrected text.",
+        f"afterwards, {worse} worse. The corrector checks every stated sum exactly and keeps a "
+        "house policy of two rules; the model goes on from the corrected text.",
     )
     changed.sort(key=lambda pair: -abs((pair[1]["value"] or 0) - (pair[0]["value"] or 0)))
     for plain, reviewed in changed[:_SHOWN]:

@@ -13,8 +13,8 @@ _SHOWN = 12
 def write_judged_pairs(answers: Path, target: Path) -> list[Outcome]:
     """Write one comparison record for each two judged answers to one item.
 
-    The better score wins, equal scores tie; items without a question text, a reply or a score on both
-    sides are left out. Returns (first model, second model, outcome) of each record.
+    The better score wins, equal scores tie; items without a reply or a score on both sides are left
+    out. Returns (first model, second model, outcome) of each record.
     """
     from equipoise.preference.comparisons import Comparison, Origin, Segment, write_comparisons
 

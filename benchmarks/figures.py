@@ -1,0 +1,67 @@
+"""The README's lines: what each measured part says, in words."""
+
+from collections.abc import Callable
+from typing import Any
+
+Line = dict[str, str]
+
+
+def line(name: str, value: str, beside: str = "", note: str = "") -> Line:
+    """Return one line of the table."""
+    return {"name": name, "value": value, "beside": beside, "note": note}
+
+
+def startup(part: dict[str, Any]) -> list[Line]:
+    """Start-up against an empty program."""
+    times = part["seconds"]
+    empty = f"`python -c pass`: {times['pass']:.3f} s"
+    note = f"median of {part['runs']}, alternating"
+    return [
+        line("`import equipoise`", f"{part['import_ratio']:.2f} x", empty, note),
+        line("`equipoise --help`", f"{part['help_ratio']:.1f} x", empty, note),
+    ]
+
+
+def structure(part: dict[str, Any]) -> list[Line]:
+    """The source tree."""
+    return [
+        line(
+            "copied lines, import cycles",
+            f"{part['copied_share']:.1%}, {part['import_cycles']}",
+            "limits: 3 %, 0",
+            f"8-line windows; {part['source_lines']:,} lines in {part['source_files']} files",
+        ),
+        line("lines of test to lines of source", f"{part['test_to_source']:.2f}", "aim: 0.8"),
+    ]
+
+
+def ratings(part: dict[str, Any]) -> list[Line]:
+    """Bradley-Terry on a million votes."""
+    return part.get("lines", [])
+
+
+def generation(part: dict[str, Any]) -> list[Line]:
+    """Tokens per second of the local back ends."""
+    return part.get("lines", [])
+
+
+def tour(part: dict[str, Any]) -> list[Line]:
+    """A whole tour."""
+    peak = max(stage["peak_bytes"] for stage in part["stages"])
+    return [
+        line(
+            "`equipoise tour`",
+            f"{part['seconds']:.0f} s, peak {peak / 2**30:.1f} GiB",
+            "limit: 300 s",
+            f"all processes together; the same again from its cache: {part['seconds_again']:.0f} s",
+        )
+    ]
+
+
+LINES: dict[str, Callable[[dict[str, Any]], list[Line]]] = {
+    "startup": startup,
+    "generation": generation,
+    "ratings": ratings,
+    "tour": tour,
+    "structure": structure,
+}
