@@ -15,9 +15,13 @@ from .contenders import Contender as Contender
 from .contenders import Reply as Reply
 from .contenders import ScriptedContender as ScriptedContender
 from .contenders import default_contenders as default_contenders
+from .importing import apply_map as apply_map
+from .importing import import_results as import_results
 from .plots import plot_forest as plot_forest
 from .plots import plot_heat_map as plot_heat_map
 from .plots import plot_scatter as plot_scatter
+from .rating import rate_counts as rate_counts
+from .rating import rate_file as rate_file
 from .runner import Limits as Limits
 from .runner import evaluate as evaluate
 

@@ -1,0 +1,76 @@
+"""What both readers of foreign logs share: the row they make, and the metrics they choose from."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from equipoise.core.errors import InvalidInput
+from equipoise.evaluation import TaskResult
+
+NO_DIMENSION = "no dimension given: counted as safety (a map says otherwise)"
+
+
+def number_in_range(value: object) -> float | None:
+    """Return a number in [0, 1] as a float, anything else as None; truth values are 1 and 0."""
+    if isinstance(value, (bool, int, float)) and 0.0 <= value <= 1.0:
+        return float(value)
+    return None
+
+
+def no_metric(path: Path, task: str, metric: str | None, choices: Iterable[str]) -> InvalidInput:
+    """Build the error for a metric that a file does not hold."""
+    wanted = f"has no metric {metric!r}" if metric else "has no metric"
+    return InvalidInput(f"{path}: {task} {wanted}; choices: {', '.join(choices) or '(none)'}")
+
+
+def foreign_row(
+    path: Path,
+    model: str,
+    task: str,
+    score: float | None,
+    *,
+    items: Mapping[str, Sequence[float | None]] | None = None,
+    n: int | None = None,
+    standard_error: float | None = None,
+    version: Any = "",
+    notes: Iterable[str] = (),
+) -> TaskResult:
+    """Return the result row of one foreign task.
+
+    Args:
+        path: the file, kept as `source`.
+        model: name of the model.
+        task: name of the task.
+        score: in [0, 1]; None to take the mean over items.
+        items: id -> its values (several where it was asked several times; they are averaged).
+        n: number of items where they are not listed.
+        standard_error: of the score; from the items where not given.
+        version: of the task.
+        notes: shown on the board.
+    """
+    scores = {item: _mean(values) for item, values in sorted((items or {}).items())}
+    known = [value for value in scores.values() if value is not None]
+    if score is None and known:
+        score = fmean(known)
+    if standard_error is None and len(known) > 1:
+        standard_error = stdev(known) / len(known) ** 0.5
+    return TaskResult(
+        model=model,
+        task=task,
+        score=score,
+        n=len(known) if scores else n,
+        standard_error=standard_error,
+        item_ids=tuple(scores),
+        scores=tuple(scores.values()),
+        clusters=tuple(scores),
+        missing=len(scores) - len(known),
+        task_version="" if version is None else str(version),
+        source=str(path),
+        notes=(*notes, NO_DIMENSION),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
