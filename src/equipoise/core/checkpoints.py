@@ -1,5 +1,6 @@
 """Checkpoints: a folder with `arrays.safetensors` and `meta.json`, there whole or not at all."""
 
+import glob
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ from equipoise.core.errors import InvalidInput, MissingData, RunFailed
 from equipoise.core.files import sha256_file, to_json
 
 FORMAT = "equipoise.checkpoint/1"
+_INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_DTYPES = ("bool", *_INTEGERS, "float16", "float32", "float64", "complex64")
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,11 @@ def _as_array(name: str, value: Any) -> NDArray[Any]:
             raise InvalidInput(f"array {name!r} is bfloat16, which NumPy lacks; save it as float32")
         value = value.numpy()
     array = np.ascontiguousarray(value).reshape(np.shape(value))
-    if array.dtype.kind not in "biufc":
-        raise InvalidInput(f"array {name!r} has dtype {array.dtype}; only numbers can be saved")
-    return array
+    if array.dtype.newbyteorder("=").name not in _DTYPES:
+        raise InvalidInput(
+            f"array {name!r} has dtype {array.dtype}; it can be any of {', '.join(_DTYPES)}"
+        )
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def save_checkpoint(
@@ -49,12 +54,18 @@ def save_checkpoint(
         meta: JSON-able mapping.
 
     Raises:
-        InvalidInput: an array that is not numeric.
+        InvalidInput: an array that is not numeric, or something else stands at `path`.
+        RunFailed: the disk is full or cannot be written; an older checkpoint is kept.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     path = Path(path)
+    if path.exists() and not (path / "meta.json").exists():
+        raise InvalidInput(f"{path} is there and is no checkpoint; it is not replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        shutil.rmtree(stale, ignore_errors=True)  # of a process killed while it saved
     whole = {name: _as_array(name, value) for name, value in arrays.items()}
     part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
     try:
@@ -71,9 +82,10 @@ def save_checkpoint(
             with open(part / name, "rb") as file:
                 os.fsync(file.fileno())
         _replace_folder(part, path)
-    except BaseException:
+    except (OSError, SafetensorError) as error:
+        raise RunFailed(f"cannot write checkpoint {path}: {error}") from None
+    finally:
         shutil.rmtree(part, ignore_errors=True)
-        raise
     return path
 
 
@@ -107,14 +119,14 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise MissingData(f"no checkpoint at {path}")
     try:
         head = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        kind = head["format"]
-    except (OSError, ValueError, KeyError, TypeError):
+        kind, digest, meta = head["format"], head.get("sha256"), head.get("meta", {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InvalidInput(f"{path} is no checkpoint: its meta.json is missing or broken") from None
     if kind != FORMAT:
         raise InvalidInput(
             f"{path} has format {kind!r}, this version reads {FORMAT!r}; update equipoise"
         )
     arrays = folder / "arrays.safetensors"
-    if not arrays.exists() or sha256_file(arrays) != head["sha256"]:
+    if not arrays.exists() or sha256_file(arrays) != digest:
         raise RunFailed(f"the arrays of {path} do not match their checksum: the file was changed")
-    return Checkpoint(dict(load_file(arrays)), head["meta"])
+    return Checkpoint(dict(load_file(arrays)), meta)

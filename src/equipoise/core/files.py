@@ -1,17 +1,17 @@
 """Files never half-written, lines read one at a time, one canonical spelling of JSON."""
 
+import dataclasses
 import hashlib
 import json
 import math
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class JsonlProblem:
     """A line that holds no JSON value: why, and the beginning of its text."""
 
@@ -27,24 +27,17 @@ def write_atomic(path: str | Path, data: str | bytes) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     payload = data.encode("utf-8") if isinstance(data, str) else data
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     return path
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def canonical_json(value: object) -> str:
@@ -59,7 +52,7 @@ def canonical_json(value: object) -> str:
 
 
 def to_json(value: Any) -> Any:
-    """Return `value` as strict JSON data: NumPy becomes plain, NaN and infinity become strings.
+    """Return `value` as strict JSON data: NumPy becomes plain, a dataclass a mapping of its fields.
 
     Infinite and undefined numbers are spelt `"NaN"`, `"Infinity"`, `"-Infinity"`; `from_json`
     turns them back.
@@ -72,11 +65,14 @@ def to_json(value: Any) -> Any:
         return value
     if isinstance(value, dict) or hasattr(value, "keys"):
         return {str(key): to_json(value[key]) for key in value}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
-    if hasattr(value, "tolist"):  # NumPy arrays and scalars, torch tensors
-        return to_json(value.tolist())
-    return str(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted((to_json(item) for item in value), key=repr)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    to_list = getattr(value, "tolist", None)  # NumPy arrays and scalars, torch tensors
+    return str(value) if to_list is None else to_json(to_list())
 
 
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -118,5 +114,5 @@ def iter_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
                 continue
             try:
                 yield number, json.loads(text)
-            except (json.JSONDecodeError, RecursionError) as error:
-                yield number, JsonlProblem(f"not JSON ({error})", text.rstrip("\n")[:80])
+            except (ValueError, RecursionError) as error:
+                yield number, JsonlProblem(f"not JSON ({error})", text.strip()[:80])

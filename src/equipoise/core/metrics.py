@@ -1,15 +1,18 @@
 """Step records and the JSON-lines file that holds them; adapters for two dashboards."""
 
 import json
+import operator
+import os
 import time
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from equipoise.core.errors import InvalidInput
 from equipoise.core.extras import is_present
-from equipoise.core.files import JsonlProblem, from_json, iter_jsonl, to_json
+from equipoise.core.files import from_json, iter_jsonl, to_json, write_atomic
 
 
 class StepRecord(Mapping[str, Any]):
@@ -23,9 +26,11 @@ class StepRecord(Mapping[str, Any]):
     __slots__ = ("_values",)
     _values: dict[str, Any]
 
-    def __init__(self, step: int, /, **values: Any) -> None:
-        if "step" in values:
-            raise InvalidInput("a step record has one step; it is the first argument")
+    def __init__(self, /, step: int, **values: Any) -> None:
+        try:
+            step = operator.index(step)  # NumPy's integers become plain ones
+        except TypeError:
+            raise InvalidInput(f"step is {step!r}; it must be a whole number") from None
         object.__setattr__(self, "_values", {"step": step, **values})
 
     def __getitem__(self, key: str) -> Any:
@@ -74,25 +79,33 @@ class MetricsFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._whole = False  # whether the file is known to end with a whole line
 
     def append(self, record: StepRecord) -> None:
         """Write one record; the line is complete on disk or, after a crash, dropped when read."""
-        line = json.dumps(to_json(record), ensure_ascii=False, allow_nan=False)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        line = json.dumps(to_json(record), ensure_ascii=False, allow_nan=False) + "\n"
+        with open(self.path, "ab") as file:
+            if not self._whole and file.tell() and not _ends_a_line(self.path):
+                line = "\n" + line  # a killed process left half a line
+            self._whole = True
+            file.write(line.encode("utf-8"))
 
     def keep_until(self, step: int | None) -> int:
         """Drop broken lines and the records after `step` (None: keep all); return how many remain.
 
         A loop that continues from a checkpoint calls this, so that no step stands twice.
         """
-        from equipoise.core.files import write_atomic
-
         records = [r for r in read_metrics(self.path) if step is None or r["step"] <= step]
         lines = [json.dumps(to_json(r), ensure_ascii=False) + "\n" for r in records]
         if self.path.exists() or lines:
             write_atomic(self.path, "".join(lines))
         return len(records)
+
+
+def _ends_a_line(path: Path) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 def read_metrics(path: str | Path) -> list[StepRecord]:
@@ -101,9 +114,8 @@ def read_metrics(path: str | Path) -> list[StepRecord]:
         return []
     records: list[StepRecord] = []
     for _, value in iter_jsonl(path):
-        if not isinstance(value, JsonlProblem) and isinstance(value, dict) and "step" in value:
-            values = from_json(value)
-            records.append(StepRecord(values.pop("step"), **values))
+        if isinstance(value, dict) and isinstance(value.get("step"), int):
+            records.append(StepRecord(**from_json(value)))
     return records
 
 
@@ -140,7 +152,7 @@ def _scalars(record: Mapping[str, Any]) -> dict[str, float]:
     for key, value in record.items():
         if isinstance(value, Mapping):
             found |= {f"{key}/{inner}": number for inner, number in _scalars(value).items()}
-        elif isinstance(value, (bool, int, float)) and key != "step":
+        elif isinstance(value, Real) and key != "step":
             found[key] = float(value)
     return found
 

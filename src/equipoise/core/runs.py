@@ -92,7 +92,7 @@ class Run:
             InvalidInput: `folder` holds something else, a finished run, or one still running.
         """
         plain = _plain_config(config)
-        if folder is not None and Path(folder).exists() and any(Path(folder).iterdir()):
+        if folder is not None and _holds_something(Path(folder)):
             return cls._continue(Path(folder), room, verb, plain, seed)
         now = datetime.now(UTC)
         if folder is not None:
@@ -106,18 +106,18 @@ class Run:
             "room": room,
             "verb": verb,
             "preset": preset,
-            "seed": seed,
-            "argv": _argv(),
+            "seed": int(seed),
+            "argv": _argv(room, verb),
             "cwd": str(Path.cwd()),
-            "started": now.isoformat(timespec="seconds"),
+            "started": now.isoformat(timespec="milliseconds"),
             "seconds": 0.0,
             "git": _git_revision(),
             "versions": _versions(),
             "machine": _machine(),
         }
-        write_atomic(path / "config.json", json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
         run = cls(path, record)
-        run._save("running")
+        run._save("running")  # first, so that a run killed here is known as one
+        run._save_config(plain)
         return run
 
     @classmethod
@@ -133,17 +133,19 @@ class Run:
                 raise InvalidInput(
                     f"{path} holds a run of {name} {record[name]!r}, not {value!r}; use a new one"
                 )
-        difference = diff_configs(_read_json(path / "config.json"), config)
-        if difference:
-            field, (old, new) = next(iter(difference.items()))
-            raise InvalidInput(
-                f"{path} holds a run with {field} = {old!r}, not {new!r}; name a new folder"
-            )
         if info.status == "done":
             raise InvalidInput(f"{path} holds a finished run; name a new folder or remove it")
         if info.status == "running":
             raise InvalidInput(f"{path} is in use by process {record['process'][0]}")
         run = cls(path, record)
+        if not (path / "config.json").exists():  # killed before it was written
+            run._save_config(config)
+        difference = diff_configs(run.config, config)
+        if difference:
+            field, (old, new) = next(iter(difference.items()))
+            raise InvalidInput(
+                f"{path} holds a run with {field} = {old!r}, not {new!r}; name a new folder"
+            )
         run._metrics.keep_until(None)
         run._save("running")
         return run
@@ -252,6 +254,10 @@ class Run:
         folder.mkdir(exist_ok=True)
         return folder
 
+    def _save_config(self, plain: dict[str, Any]) -> None:
+        text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
+        write_atomic(self.path / "config.json", text)
+
     def _save(self, status: Status, note: str = "") -> None:
         now = time.monotonic()
         self.record["seconds"] = round(self.record["seconds"] + now - self._opened, 3)
@@ -311,6 +317,16 @@ def _plain_config(config: Any) -> dict[str, Any]:
     # through JSON, so that what is compared on resuming is what was written
     plain = dict(config) if isinstance(config, Mapping) else to_plain(config)
     return json.loads(json.dumps(to_json(plain), ensure_ascii=False))
+
+
+def _holds_something(folder: Path) -> bool:
+    """Return whether a folder is there and not empty; what a killed write left does not count."""
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder} is a file; name a new or empty folder")
+    names = [entry.name for entry in folder.iterdir()]
+    return any(not (n.startswith(".run.json.") and n.endswith(".part")) for n in names)
 
 
 def _new_folder(parent: Path, name: str) -> Path:
@@ -387,11 +403,12 @@ def _is_alive(process: list[float] | None) -> bool:
         return False
 
 
-def _argv() -> list[str]:
-    """Return the command line if it is this package's own, else nothing."""
-    program = Path(sys.argv[0]).name if sys.argv else ""
-    own = program == "equipoise" or sys.argv[0].endswith(("equipoise/__main__.py",))
-    return sys.argv[1:] if own else []
+def _argv(room: str, verb: str) -> list[str]:
+    """Return the command line if it is this package's own and asked for this run, else nothing."""
+    program = Path(sys.argv[0]) if sys.argv else Path()
+    own = program.stem == "equipoise" or program.parts[-2:] == ("equipoise", "__main__.py")
+    first = next((token for token in sys.argv[1:] if not token.startswith("-")), "")
+    return sys.argv[1:] if own and first.replace("-", "_") in (room, verb.replace("-", "_")) else []
 
 
 @cache

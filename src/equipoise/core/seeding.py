@@ -14,7 +14,7 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
     streams (`SeedSequence` spawn keys from SHA-256), whatever order they are asked for in.
 
     Raises:
-        InvalidInput: a negative or non-integer seed.
+        InvalidInput: a negative or non-integer seed, or a name that is neither text nor integer.
 
     >>> bool(stream(0, "data").random() == stream(0, "data").random())
     True
@@ -25,7 +25,9 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
         raise InvalidInput(f"seed is {seed!r}; it must be an integer >= 0")
     digest = hashlib.sha256()
     for name in names:
-        part = f"{type(name).__name__}:{name}".encode()
+        if isinstance(name, bool) or not isinstance(name, (str, int, np.integer)):
+            raise InvalidInput(f"stream name is {name!r}; it must be text or an integer")
+        part = f"{'str' if isinstance(name, str) else 'int'}:{name}".encode()
         digest.update(len(part).to_bytes(8, "big") + part)
     key = np.frombuffer(digest.digest(), dtype=">u4").astype(np.uint32)
     return np.random.default_rng(

@@ -45,7 +45,8 @@ def bootstrap_interval(
 ) -> Interval:
     """Percentile bootstrap of `statistic` over the first axis of `values` (n, ...).
 
-    Rows are resampled whole with replacement. `statistic` takes an array of the same kind.
+    Rows are resampled whole with replacement. `statistic` takes an array of the same kind and
+    gives a number, or an array (`lambda rows: rows.mean(axis=0)`: an interval per column).
 
     Raises:
         InvalidInput: no values, a NaN among them, `replicates` < 1 or `level` outside (0, 1).
@@ -71,7 +72,7 @@ def bootstrap_interval(
     for start in range(0, replicates, block):
         index = rng.integers(0, n, size=(min(block, replicates - start), n))
         if statistic is np.mean:
-            draws.extend(sample[index].mean(axis=1))
+            draws.extend(sample[index].mean(axis=tuple(range(1, sample.ndim + 1))))
         else:
             draws.extend(statistic(sample[row]) for row in index)
     stacked = np.asarray(draws, dtype=np.float64)
