@@ -1,8 +1,8 @@
 """Chat messages, templates and one generation interface over three back ends, and text embeddings.
 
 `load_backend` opens a model as llama.cpp (`llamacpp:`), transformers (`transformers:`) or any
-OpenAI-compatible endpoint (`openai:`); all three generate, stream, continue an answer prefix, score
-a given answer and count tokens, or say that they cannot. Nothing heavy is imported before it is used.
+OpenAI-compatible endpoint (`openai:`); all three generate, stream, continue an answer prefix,
+score a given answer and count tokens, or say that they cannot. Nothing heavy is imported early.
 """
 
 import lazy_loader

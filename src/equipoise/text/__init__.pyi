@@ -1,3 +1,6 @@
+from .backend_llamacpp import LlamaCppBackend as LlamaCppBackend
+from .backend_openai import OpenAIBackend as OpenAIBackend
+from .backend_transformers import TransformersBackend as TransformersBackend
 from .encoder import Encoder as Encoder
 from .encoder import load_encoder as load_encoder
 from .gguf_files import check_gguf as check_gguf
@@ -8,13 +11,10 @@ from .interface import Completion as Completion
 from .interface import GenerationOptions as GenerationOptions
 from .interface import TextStream as TextStream
 from .llama_server import llama_server as llama_server
-from .backend_llamacpp import LlamaCppBackend as LlamaCppBackend
 from .loading import load_backend as load_backend
 from .local_models import load_causal_model as load_causal_model
 from .messages import Message as Message
 from .messages import chat as chat
 from .messages import check_messages as check_messages
-from .backend_openai import OpenAIBackend as OpenAIBackend
 from .sse import SseEvent as SseEvent
 from .sse import SseReader as SseReader
-from .backend_transformers import TransformersBackend as TransformersBackend

@@ -67,7 +67,7 @@ class LlamaCppBackend:
     def generate(
         self, messages: Iterable[Mapping[str, Any]], **options: Unpack[GenerationOptions]
     ) -> Completion:
-        """Answer `messages`, or continue the answer begun with `prefix`; see `GenerationOptions`."""
+        """Answer `messages`, or continue the answer begun with `prefix`."""
         return self._remote.generate(make_request(messages, options))
 
     def generate_batch(

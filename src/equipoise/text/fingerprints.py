@@ -10,7 +10,7 @@ from equipoise.core.files import sha256_file
 
 
 def model_identity(name: str, files: Iterable[Path]) -> str:
-    """Return a SHA-256 that changes when the weights change: a stored model's own, else of `files`."""
+    """Return a SHA-256 that changes with the weights: a stored model's own, else of `files`."""
     for artifact in store.available():
         if artifact.name == name:
             return artifact.sha256

@@ -1,6 +1,6 @@
 """The one interface of all back ends: requests, completions, scores and streams of text."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypedDict, Unpack, runtime_checkable
 
@@ -24,7 +24,7 @@ class GenerationOptions(TypedDict, total=False):
         max_tokens: most tokens to generate, >= 1 (default 256).
         temperature: 0 (default) takes the likeliest token; else logits are divided by it.
         top_p: nucleus, applied after the temperature: the smallest set of likeliest tokens with at
-            least this probability (default 1.0, no cut). There is no other cut (no top-k, no min-p).
+            least this probability (default 1.0, no cut). There is no other cut (top-k, min-p).
         stop: strings that end the answer and are left out of it.
         seed: equal seeds give equal samples; None draws anew. Item i of a batch uses `seed + i`.
     """
@@ -110,7 +110,7 @@ class TextStream:
         completion_tokens: likewise.
     """
 
-    def __init__(self, deltas: AsyncIterator[Delta]) -> None:
+    def __init__(self, deltas: AsyncGenerator[Delta, None]) -> None:
         self._deltas = deltas
         self.finish_reason: str | None = None
         self.prompt_tokens: int | None = None
@@ -131,9 +131,7 @@ class TextStream:
 
     async def aclose(self) -> None:
         """End the generation and free what it holds; more than once is harmless."""
-        close = getattr(self._deltas, "aclose", None)
-        if close is not None:
-            await close()
+        await self._deltas.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -161,7 +159,7 @@ class Backend(Protocol):
     def stream(
         self, messages: Iterable[Mapping[str, Any]], **options: Unpack[GenerationOptions]
     ) -> TextStream:
-        """Return an async iterator of the answer's pieces; closing or cancelling it ends the work."""
+        """Return an async iterator of the answer's pieces; closing it ends the generation."""
         ...
 
     def iter_text(
@@ -201,7 +199,7 @@ def make_request(
     Raises:
         InvalidInput: an unknown option (the nearest is named) or one out of its range.
     """
-    fields = dict(options)
+    fields: dict[str, Any] = {**options}
     valid = tuple(GenerationOptions.__annotations__)
     for name in fields:
         if name not in valid:
@@ -215,7 +213,9 @@ def make_request(
     _check_number("temperature", request.temperature, 0.0, 100.0)
     _check_number("top_p", request.top_p, 0.0, 1.0)
     if request.top_p == 0:
-        raise InvalidInput("top_p is 0; it must lie in (0, 1], or use temperature=0 for greedy text")
+        raise InvalidInput(
+            "top_p is 0; it must lie in (0, 1], or use temperature=0 for greedy text"
+        )
     if request.seed is not None and (not _is_int(request.seed) or request.seed < 0):
         raise InvalidInput(f"seed is {request.seed!r}; it must be an integer >= 0, or None")
     return request
@@ -225,14 +225,16 @@ def make_requests(
     batch: Iterable[Iterable[Mapping[str, Any]]], options: Mapping[str, Any] | BatchOptions
 ) -> list[Request]:
     """Check a batch: one `Request` for each item, with its own prefix and seed."""
-    fields = dict(options)
+    fields: dict[str, Any] = {**options}
     prefixes = fields.pop("prefixes", None)
     requests = [make_request(messages, fields) for messages in batch]
     if prefixes is not None:
         if "prefix" in fields:
             raise InvalidInput("give prefix (one for all) or prefixes (one for each), not both")
         if isinstance(prefixes, str) or len(prefixes) != len(requests):
-            raise InvalidInput(f"prefixes must be a list of {len(requests)} texts, one for each item")
+            raise InvalidInput(
+                f"prefixes must be a list of {len(requests)} texts, one for each item"
+            )
     return [
         Request(
             **{
@@ -265,7 +267,7 @@ def collect(deltas: Iterable[Delta]) -> Completion:
     )
 
 
-def iter_delta_text(deltas: Iterator[Delta]) -> Iterator[str]:
+def iter_delta_text(deltas: Generator[Delta, None, None]) -> Generator[str, None, str | None]:
     """Yield the text of each piece; the generator's return value is the finish reason."""
     reason = None
     try:
@@ -274,9 +276,7 @@ def iter_delta_text(deltas: Iterator[Delta]) -> Iterator[str]:
             if delta.text:
                 yield delta.text
     finally:
-        close = getattr(deltas, "close", None)
-        if close is not None:
-            close()
+        deltas.close()
     return reason
 
 

@@ -1,10 +1,10 @@
 """llama.cpp's own HTTP interface: exact prompts as token ids, continuation, and answer scores.
 
-Nothing is left to the chat endpoint: the template is rendered by the server, contents are encoded as
-plain text, and token ids are sent, so a prefix is continued exactly and nothing is echoed.
+Nothing is left to the chat endpoint: the template is rendered by the server, contents are encoded
+as plain text, and token ids are sent, so a prefix is continued exactly and nothing is echoed.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class LlamaClient:
         self._reuse = reuse_prompt
 
     async def encode(self, text: str, *, special: bool, bos: bool = False) -> list[int]:
-        """Return the tokens of `text`; `special` reads special tokens, `bos` begins as the model does."""
+        """Return the tokens of `text`; `special` reads special ones, `bos` adds the first."""
         body = {"content": text, "parse_special": special, "add_special": bos}
         answer = await self._post("/tokenize", body)
         return [int(token) for token in _field(answer, "tokens", list)]
@@ -46,7 +46,7 @@ class LlamaClient:
         return _field(answer, "prompt", str)
 
     async def prompt_tokens(self, messages: Sequence[Message], prefix: str) -> list[int]:
-        """Return the tokens of a prompt; text in messages and prefix never becomes a special token."""
+        """Return the tokens of a prompt; nothing a user wrote becomes a special token."""
         rendered = await self.render(messages)
         contents = "\n".join([*(message["content"] for message in messages), prefix])
         plain = await self.encode(contents, special=False)
@@ -59,7 +59,7 @@ class LlamaClient:
             tokens += await self.encode(piece.text, special=piece.special, bos=place == 0)
         return tokens
 
-    async def deltas(self, request: Request) -> AsyncIterator[Delta]:
+    async def deltas(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Yield the answer to a request."""
         prompt = await self.prompt_tokens(request.messages, request.prefix)
         body: dict[str, Any] = {
@@ -70,7 +70,7 @@ class LlamaClient:
             "top_p": request.top_p,
             "top_k": 0,
             "min_p": 0.0,
-            # temperature before nucleus, as OpenAI and transformers do; the server's own order differs
+            # temperature before nucleus, as in transformers; the server's own order differs
             "samplers": ["temperature", "top_p"],
             "stop": list(request.stop),
             "cache_prompt": self._reuse,
@@ -86,7 +86,7 @@ class LlamaClient:
         except HttpStatusError as error:
             raise _as_input_error(error) from None
         finally:
-            await events.aclose()  # pyright: ignore[reportAttributeAccessIssue]
+            await events.aclose()
         raise RunFailed(f"{self._transport.url} ended the stream before the answer was finished")
 
     def _delta(self, event: dict[str, Any]) -> Delta:
@@ -101,7 +101,7 @@ class LlamaClient:
         )
 
     async def score(self, messages: Sequence[Message], answer: str, prefix: str) -> AnswerScore:
-        """Return the log-probabilities of `answer`, which a grammar of its tokens makes inevitable."""
+        """Return the log-probabilities of `answer`, made inevitable by a grammar of its tokens."""
         prompt = await self.prompt_tokens(messages, prefix)
         tokens = await self.encode(answer, special=False)
         body = {
@@ -119,7 +119,8 @@ class LlamaClient:
         if forced != tokens:
             raise RunFailed(
                 f"{self._transport.url} did not follow the grammar of the answer's tokens "
-                f"({len(forced)} of {len(tokens)} came back); the context may be too short: raise n_ctx"
+                f"({len(forced)} of {len(tokens)} came back); the context may be "
+                "too short: raise n_ctx"
             )
         rows = _field(result, "completion_probabilities", list)[: len(tokens)]
         log_probs = np.array([row["logprob"] for row in rows], dtype=np.float64)

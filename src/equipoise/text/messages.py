@@ -45,7 +45,8 @@ def check_messages(messages: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]
         raise InvalidInput("messages is empty; give at least one user message")
     if checked[-1]["role"] == "assistant":
         raise InvalidInput(
-            "the last message is the assistant's; give a begun answer as prefix=..., not as a message"
+            "the last message is the assistant's; give a begun answer as prefix=..., "
+            "not as a message"
         )
     return checked
 
@@ -66,7 +67,8 @@ def check_text(name: str, text: object) -> str:
 def _check_message(place: int, message: object) -> Message:
     if not isinstance(message, Mapping):
         raise InvalidInput(
-            f"message {place} is {type(message).__name__}; it must be a mapping with role and content"
+            f"message {place} is {type(message).__name__}; it must be a mapping with role "
+            "and content"
         )
     for key in ("role", "content"):
         if key not in message:

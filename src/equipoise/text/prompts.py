@@ -1,9 +1,10 @@
 """From a rendered chat template to tokens, with everything a user wrote kept as plain text.
 
-A tokenizer that reads special tokens turns the *text* `<|im_end|>` inside a message into the real end
-of a turn, so a user could forge turns. Where a content holds such text, the template is rendered
-once more with marks in the contents' places, cut there, and each content is encoded on its own with
-special tokens off. Where none does, the whole text is encoded at once, as the model was trained.
+A tokenizer that reads special tokens turns the *text* `<|im_end|>` inside a message into the real
+end of a turn, so a user could forge turns. Where a content holds such text, the template is
+rendered once more with marks in the contents' places, cut there, and each content is encoded on its
+own with special tokens off. Where none does, the whole text is encoded at once,
+as the model was trained.
 """
 
 import re

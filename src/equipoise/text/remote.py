@@ -1,8 +1,8 @@
-"""Generation through an async source of pieces, offered to callers with and without an event loop."""
+"""Generation through an async source of pieces, for callers with and without an event loop."""
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """An event loop in a thread of its own, started with the first call, for callers without one."""
+    """An event loop in a thread of its own, started with the first call."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -44,7 +44,7 @@ class LoopThread:
             future.cancel()
             raise
 
-    def iterate(self, source: AsyncIterator[T]) -> Iterator[T]:
+    def iterate(self, source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """Yield what `source` yields, at most one item ahead; closing ends the source."""
         queue: asyncio.Queue[tuple[bool, Any]] = asyncio.Queue(maxsize=1)
 
@@ -56,7 +56,7 @@ class LoopThread:
             except Exception as error:  # noqa: BLE001 - handed on to the reading thread
                 await queue.put((False, error))
             finally:
-                await source.aclose()  # pyright: ignore[reportAttributeAccessIssue]
+                await source.aclose()
 
         task = asyncio.run_coroutine_threadsafe(pump(), self._running())
         try:
@@ -95,7 +95,7 @@ class RemoteGeneration:
     """
 
     def __init__(
-        self, deltas: Callable[[Request], AsyncIterator[Delta]], *, batch_concurrency: int
+        self, deltas: Callable[[Request], AsyncGenerator[Delta, None]], *, batch_concurrency: int
     ) -> None:
         self._deltas = deltas
         self._batch_concurrency = batch_concurrency
@@ -128,7 +128,7 @@ class RemoteGeneration:
         """Answer in pieces, in the caller's event loop."""
         return TextStream(self._deltas(request))
 
-    def iterate(self, request: Request) -> Iterator[Delta]:
+    def iterate(self, request: Request) -> Generator[Delta, None, None]:
         """Answer in pieces, for callers without an event loop."""
         return self._thread.iterate(self._deltas(request))
 

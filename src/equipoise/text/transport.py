@@ -13,7 +13,7 @@ import os
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -31,7 +31,7 @@ DONE: dict[str, Any] = {"done": True}
 
 
 class HttpStatusError(RunFailed):
-    """The server answered with an error status; `status` and the server's own `detail` tell which."""
+    """The server answered with an error: its `status` and its own `detail`."""
 
     def __init__(self, message: str, status: int, detail: str) -> None:
         super().__init__(message)
@@ -107,7 +107,7 @@ class Transport:
 
     async def events(
         self, path: str, body: object, *, root: str | None = None
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """Send a request and yield the JSON objects of its event stream, `DONE` for `[DONE]`.
 
         A server that does not stream but answers one JSON object has that object yielded.
@@ -231,7 +231,8 @@ class Transport:
             return RunFailed(f"{self.url} did not accept a connection in {self._timeout.connect} s")
         if isinstance(error, self._http.TimeoutException):
             return RunFailed(
-                f"{self.url} was silent for {self._timeout.read:g} s; raise timeout=... if it is slow"
+                f"{self.url} was silent for {self._timeout.read:g} s; raise timeout=... "
+                "if it is slow"
             )
         if isinstance(error, self._http.ConnectError):
             return RunFailed(f"cannot reach {self.url}; is the server running?")
@@ -259,7 +260,7 @@ class Transport:
         return value
 
     def _excerpt(self, raw: bytes) -> str:
-        """Return the beginning of a body on one line, with the key blanked out if it is in there."""
+        """Return the beginning of a body on one line, with the key blanked out."""
         text = raw.decode("utf-8", "replace")
         if key := self._key():
             text = text.replace(key, "[key]")
@@ -281,4 +282,6 @@ def _check_url(url: str) -> str:
         raise InvalidInput(
             "the URL holds a user name or password; give a key by api_key_env=NAME instead"
         )
+    if parts.query:
+        raise InvalidInput("the URL holds a query (?...); give the base URL alone")
     return url.rstrip("/")
