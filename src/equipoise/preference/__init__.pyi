@@ -1,0 +1,2 @@
+from . import comparisons as comparisons
+from . import ratings as ratings

@@ -1,0 +1,17 @@
+from .fields import FieldProblem as FieldProblem
+from .media import Sound as Sound
+from .media import Video as Video
+from .pairs import from_pair as from_pair
+from .pairs import ratings_of as ratings_of
+from .pairs import to_pair as to_pair
+from .reading import BadRecord as BadRecord
+from .reading import ComparisonFile as ComparisonFile
+from .reading import iter_comparisons as iter_comparisons
+from .reading import read_comparisons as read_comparisons
+from .records import Comparison as Comparison
+from .records import Feedback as Feedback
+from .records import Origin as Origin
+from .records import Rating as Rating
+from .schema import comparison_schema as comparison_schema
+from .segments import Segment as Segment
+from .writing import write_comparisons as write_comparisons
