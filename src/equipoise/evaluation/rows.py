@@ -1,6 +1,7 @@
 """Read the rows of an items file, whoever wrote it: JSONL, JSON, CSV, TSV or a list of prompts."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.files import JsonlProblem, iter_jsonl
 
-Row = Mapping[str | int, Any]
+Row = Mapping[Any, Any]
 QUESTION_NAMES = ("question", "prompt")
 _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".txt")
 
