@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BLUE, INK, QUIET, GRID = "#0072b2", "#20262e", "#69727d", "#dfe3e8"
 ARCS = np.round(np.arange(0.1, 1.0, 0.1), 1)
+GAPS = (4, 9, 16, 28, 44, 66)
 DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
@@ -36,17 +37,23 @@ def plot_scatter(board: Board) -> "Figure":
     axes.set_title(f"n = {len(rows)} models; crosses: {board.settings['level']:.0%} intervals")
     _draw_arcs(axes, board.settings)
     for row in rows:
-        x, y = float(row.capability or 0.0), float(row.safety or 0.0)
-        if row.capability_low is not None and row.capability_high is not None:
-            axes.plot(
-                [row.capability_low, row.capability_high], [y, y], color=BLUE, lw=1.2, alpha=0.6
-            )
-        if row.safety_low is not None and row.safety_high is not None:
-            axes.plot([x, x], [row.safety_low, row.safety_high], color=BLUE, lw=1.2, alpha=0.6)
-        axes.plot([x], [y], "o", color=BLUE, ms=6, clip_on=False, zorder=3)
+        for (x0, y0), (x1, y1) in _cross(row):
+            axes.plot([x0, x1], [y0, y1], color=BLUE, lw=1.2, alpha=0.6, clip_on=False)
+        axes.plot([row.capability], [row.safety], "o", color=BLUE, ms=6, clip_on=False, zorder=3)
     axes.plot([1.0], [1.0], marker="*", ms=13, color="#d55e00", clip_on=False, zorder=4)
     _place_labels(figure, axes, rows)
     return figure
+
+
+def _cross(row: BoardRow) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """Return the two ends of each arm of a row's cross, where its interval is known."""
+    x, y = float(row.capability or 0.0), float(row.safety or 0.0)
+    arms = []
+    if row.capability_low is not None and row.capability_high is not None:
+        arms.append(((row.capability_low, y), (row.capability_high, y)))
+    if row.safety_low is not None and row.safety_high is not None:
+        arms.append(((x, row.safety_low), (x, row.safety_high)))
+    return arms
 
 
 def _draw_arcs(axes: "Axes", settings: dict[str, Any]) -> None:
@@ -63,12 +70,15 @@ def _draw_arcs(axes: "Axes", settings: dict[str, Any]) -> None:
     upper = axes.secondary_xaxis("top")
     upper.set_xticks(np.interp(shown, edge, grid), [f"{arc:g}" for arc in shown])
     upper.set_xlabel("balanced score on the arc (star: ideal point)", color=QUIET, fontsize=9)
-    upper.tick_params(length=0, colors=QUIET)
+    upper.tick_params(length=0, colors=QUIET, labelsize=9)
     upper.spines["top"].set_visible(False)
 
 
 def _place_labels(figure: "Figure", axes: "Axes", rows: Sequence[BoardRow]) -> None:
-    """Put each name beside its point, at the nearest of eight sides that is free."""
+    """Put each name beside its point, at the nearest of eight sides that is free.
+
+    Taken are points, arms of crosses and earlier labels, all in pixels.
+    """
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.transforms import Bbox
 
@@ -78,6 +88,9 @@ def _place_labels(figure: "Figure", axes: "Axes", rows: Sequence[BoardRow]) -> N
     places = np.array([(row.capability, row.safety) for row in rows], dtype=np.float64)
     points = axes.transData.transform(places.reshape(-1, 2))
     taken = [Bbox.from_bounds(px - 5, py - 5, 10, 10) for px, py in points]
+    for arm in (arm for row in rows for arm in _cross(row)):
+        (x0, y0), (x1, y1) = axes.transData.transform(arm)
+        taken.append(Bbox.from_extents(x0 - 1, y0 - 1, x1 + 1, y1 + 1))
     for row, (px, py) in zip(rows, points):
         label = axes.text(
             0, 0, row.model, fontsize=9, color=INK, ha="center", va="center", zorder=5
@@ -86,7 +99,7 @@ def _place_labels(figure: "Figure", axes: "Axes", rows: Sequence[BoardRow]) -> N
         extent = label.get_window_extent(renderer)
         width, height = extent.width + 4, extent.height + 2
         best, least, chosen = (px, py), np.inf, None
-        for gap, (dx, dy) in product((9, 22, 40, 65), DIRECTIONS):
+        for gap, (dx, dy) in product(GAPS, DIRECTIONS):
             cx = px + dx * (gap + width / 2)
             cy = py + dy * (gap + height / 2)
             box = Bbox.from_bounds(cx - width / 2, cy - height / 2, width, height)
@@ -135,7 +148,7 @@ def plot_forest(board: Board) -> "Figure":
         )
     axes.set_yticks(range(len(rows)), [row.model for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(0.0, 1.0)
+    axes.set_xlim(*_shown_range(rows, balanced=balanced))
     axes.grid(visible=False, axis="y")
     name = "balanced score U" if balanced else "safety"
     axes.set_xlabel(f"{name} (0 to 1)")
@@ -143,6 +156,24 @@ def plot_forest(board: Board) -> "Figure":
         f"{name}, {board.settings['level']:.0%} intervals and rank ranges, n = {len(rows)} models"
     )
     return figure
+
+
+def _shown_range(rows: Sequence[BoardRow], *, balanced: bool) -> tuple[float, float]:
+    """Return axis limits, multiples of 0.1 in [0, 1], that hold every interval."""
+    ends = [
+        end
+        for row in rows
+        for end in (
+            (row.score, row.score_low, row.score_high)
+            if balanced
+            else (row.safety, row.safety_low, row.safety_high)
+        )
+        if end is not None
+    ]
+    if not ends:
+        return 0.0, 1.0
+    low, high = np.floor(min(ends) * 10) / 10, np.ceil(max(ends) * 10) / 10
+    return max(0.0, low), min(1.0, max(high, low + 0.1))
 
 
 def _forest_label(row: BoardRow, value: float, low: float | None, high: float | None) -> str:
@@ -172,7 +203,9 @@ def plot_heat_map(board: Board) -> "Figure":
         values[models.index(result.model), column[result.task]] = result.score
     width = min(14.0, max(7.0, 2.6 + 0.5 * len(tasks)))
     figure, axes = new_figure(width=width, height=1.9 + 0.38 * len(models))
-    image = axes.imshow(np.ma.masked_invalid(values), vmin=0.0, vmax=1.0, aspect="auto")
+    image = axes.imshow(
+        np.ma.masked_invalid(values), vmin=0.0, vmax=1.0, aspect="auto", cmap="cividis"
+    )
     axes.set_xticks(range(len(tasks)), [task for _, _, task in tasks], rotation=40, ha="right")
     axes.set_yticks(range(len(models)), models)
     axes.grid(visible=False)
