@@ -63,7 +63,7 @@ def test_step_record_needs_a_whole_step(step):
 
 
 def test_step_record_copies_and_pickles():
-    record = StepRecord(np.int64(3), loss=0.5, self=1, values=2)
+    record = StepRecord(np.int64(3), loss=0.5, self=1, values=2)  # type: ignore[arg-type]
     assert type(record.step) is int
     for again in (copy.copy(record), copy.deepcopy(record), pickle.loads(pickle.dumps(record))):
         assert type(again) is StepRecord
@@ -168,7 +168,7 @@ def test_tensorboard_writer_reads_back(tmp_path):
 
 def test_absent_trackio_names_the_install_line(monkeypatch):
     monkeypatch.setattr(module, "is_present", lambda name: False)
-    with pytest.raises(MissingExtra, match="needs trackio, which is not .*: pip install trackio"):
+    with pytest.raises(MissingExtra, match=r"needs trackio, which is not .*: pip install trackio"):
         TrackioWriter("project", "name")
 
 

@@ -10,6 +10,7 @@ import sys
 import tarfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -154,7 +155,7 @@ def unpack(source: Artifact, package: Path, folder: Path) -> None:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with open(target, "wb") as file:
                         shutil.copyfileobj(handle, file, 1 << 20)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, tarfile.TarError, EOFError) as error:
         package.unlink(missing_ok=True)
         raise RunFailed(
             f"{package.name} is damaged ({error}); run again: {source.command}"

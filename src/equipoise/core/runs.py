@@ -298,7 +298,7 @@ def find_run(name: str | Path, root: str | Path = "runs") -> Path:
     if matches:
         return matches[0]
     close = nearest(Path(name).name, [path.name for path in known])
-    hint = f"; did you mean {close!r}?" if close else ""
+    hint = f"; did you mean {close!r}?" if close else ";"
     raise MissingData(f"no run {str(name)!r} here{hint} `equipoise runs list` shows all")
 
 

