@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 JOBS ?= 2
-export OMP_NUM_THREADS ?= 2
+
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check fast slow bench docs format clean
@@ -24,10 +24,10 @@ demo: $(INSTALLED) ## the main job: a real model answers, is corrected, judged a
 	$(BIN)/equipoise tour
 
 test: $(INSTALLED) ## the fast and the standard tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 fast: $(INSTALLED) ## the fast tests alone
-	$(BIN)/python -m pytest -n $(JOBS) -m 'not standard and not slow and not gpu'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m 'not standard and not slow and not gpu'
 
 slow: $(INSTALLED) ## reproductions and long runs
 	$(BIN)/python -m pytest -m slow --timeout 3600
