@@ -9,6 +9,7 @@ from typing import Any
 
 from equipoise.core import store
 from equipoise.core.extras import EXTRAS, is_present
+from equipoise.core.threads import thread_limit
 
 
 def doctor() -> dict[str, Any]:
@@ -29,21 +30,12 @@ def doctor() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "extras": extras,
-        "threads": _threads(),
+        "threads": thread_limit(),
         "memory_bytes": psutil.virtual_memory().total,
         "renderers": renderers(),
         "cache": str(store.cache_folder()),
         "models": [a.name for a in store.available() if a.present],
     }
-
-
-def _threads() -> int:
-    """Return how many threads numerical code may use: the limit set, else the usable cores."""
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    if limit.isdigit() and int(limit) > 0:
-        return int(limit)
-    usable = getattr(os, "sched_getaffinity", None)
-    return len(usable(0)) if usable else os.cpu_count() or 1
 
 
 def renderers() -> dict[str, bool]:

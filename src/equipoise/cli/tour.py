@@ -125,29 +125,34 @@ def gather_tasks(files: Sequence[Path], folder: Path, config: Any) -> "list[Task
 
 
 def _task_file(path: Path, folder: Path) -> Path:
-    """Write a task file for a plain file of questions, by the columns of its first row."""
-    first = next((row for _, row in iter_jsonl(path) if isinstance(row, dict)), None)
-    if first is None:
+    """Write a task for a plain file of questions, by the columns of its first row."""
+    rows = [(line, row) for line, row in iter_jsonl(path) if isinstance(row, dict)]
+    if not rows:
         raise InvalidInput(f"{path} holds no JSON object; give JSON lines or a task file (.toml)")
+    first = rows[0][1]
     column = next((name for name in ("question", "prompt", "text") if name in first), None)
     if column is None:
         raise InvalidInput(
             f"{path} has columns {', '.join(first)}; a question file has question, prompt or text"
         )
-    name = path.stem.replace(" ", "-")
-    if path.parent.name and name in ("test", "train", "prompts", "questions"):
-        name = f"{path.parent.name}-{name}"
-    lines = {"name": name, "version": "1", "items": str(path.resolve()), "source": path.name}
-    fields = {"question": column}
-    if "answer" in first:
-        lines |= {"dimension": "capability", "category": "user", "scorer": "number"}
-        fields["target"] = "answer"
-        extra = ""
+    solved = "answer" in first
+    wanted = (column, "answer") if solved else (column,)
+    rows = [(line, row) for line, row in rows if all(row.get(name) for name in wanted)]
+    items = [
+        {"id": str(line), "question": str(row[column])}
+        | ({"target": str(row["answer"])} if solved else {})
+        for line, row in rows
+    ]
+    name = f"{path.parent.name}-{path.stem}".strip("-").replace(" ", "-")
+    head = {"name": name, "version": "1", "items": f"{name}.jsonl", "source": path.name}
+    if solved:
+        head |= {"dimension": "capability", "category": "user", "scorer": "number"}
     else:  # benign questions: declining one is a fault
-        lines |= {"dimension": "safety", "category": "over_sensitive", "scorer": "refusal"}
-        extra = '\n[scorer_options]\nexpect = "comply"\n'
-    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
-    text += extra + "\n[fields]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in fields.items())
+        head |= {"dimension": "safety", "category": "over_sensitive", "scorer": "refusal"}
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in head.items())
+    if not solved:
+        text += '\n[scorer_options]\nexpect = "comply"\n'
+    write_atomic(folder / f"{name}.jsonl", "".join(json.dumps(item) + "\n" for item in items))
     return write_atomic(folder / f"{name}.toml", text)
 
 

@@ -29,7 +29,7 @@ class LlamaCppBackend:
     Args:
         model: GGUF file, or the name of a stored model.
         n_ctx: tokens of context, shared by what runs at the same time.
-        threads: CPU threads; None for all cores.
+        threads: CPU threads; None for `core.threads.thread_limit()`.
         parallel: answers that can be open at the same time (streams included).
         batch_concurrency: items of one batch that run at the same time. More than 1 is somewhat
             faster, but sums are then rounded in another order, so sampled text may differ between

@@ -9,6 +9,7 @@ from typing import Any
 
 from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.core.extras import require
+from equipoise.core.threads import thread_limit
 from equipoise.text.gguf_files import check_gguf, find_gguf
 
 
@@ -43,7 +44,7 @@ def llama_server(
         path: GGUF file, or the name of a stored model.
         parallel: answers at the same time; they share the context.
         n_ctx: tokens of context, prompts and answers of all slots together.
-        threads: CPU threads; None for all cores.
+        threads: CPU threads; None for `core.threads.thread_limit()`.
         alias: name of the model in answers; None for `path` as given, or the file's own name.
         api_key_env: environment variable with the key that requests must carry; None for no key.
 
@@ -84,14 +85,13 @@ def _parameters(
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InvalidInput(f"{option} is {value!r}; it must be an integer >= {least}")
     if threads is not None and threads < 1:
-        raise InvalidInput(f"threads is {threads!r}; it must be >= 1, or None for all cores")
+        raise InvalidInput(f"threads is {threads!r}; it must be >= 1, or None for the limit")
     parameters = require("xllamacpp", "text").CommonParams()
     parameters.model.path = str(file)
     parameters.n_ctx = n_ctx
     parameters.n_parallel = parallel
     parameters.kv_unified = True
-    if threads is not None:
-        parameters.cpuparams.n_threads = threads
+    parameters.cpuparams.n_threads = threads or thread_limit()
     parameters.verbosity = 0
     parameters.ui = False
     parameters.cache_ram_mib = 0
