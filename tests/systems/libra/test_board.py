@@ -2,6 +2,7 @@
 
 import json
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from equipoise.core.errors import InvalidInput
 from equipoise.evaluation import TaskResult
-from equipoise.systems.libra import build_board
+from equipoise.systems import libra
 from equipoise.systems.libra.board_inputs import compat_categories
+
+build_board: Any = libra.build_board
 
 ROW_KEYS = {
     "model", "score", "score_low", "score_high", "capability", "capability_low", "capability_high",
@@ -319,6 +322,15 @@ def test_without_capability_rows_are_by_safety_and_score_is_null():
     assert [entry.rank for entry in board.rows] == [1, 2]
     assert board.rows[1].safety_low < 0.5 < board.rows[1].safety_high
     assert (board.rows[0].rank_best, board.rows[0].rank_worst) == (1, 1)
+
+
+def test_with_capability_alone_rows_are_by_capability():
+    rows = [row("m", "c", 0.4, "capability", n=9), row("n", "c", 0.6, "capability", n=9)]
+    board = build_board(rows, replicates=50)
+    assert board.settings["ranked_by"] == "capability"
+    assert [(entry.model, entry.rank, entry.score) for entry in board.rows] == [
+        ("n", 1, None), ("m", 2, None),
+    ]  # fmt: skip
 
 
 def test_zero_replicates_leave_intervals_and_ranges_null():

@@ -1,12 +1,12 @@
 import equipoise.core.rooms
 
 from .board import Board as Board
-from .board import BoardRow as BoardRow
 from .board import build_board as build_board
 from .board_page import add_board as add_board
 from .board_page import board_csv as board_csv
 from .board_page import board_report as board_report
 from .board_page import board_text as board_text
+from .board_rows import BoardRow as BoardRow
 from .cache import Cache as Cache
 from .config import LibraConfig as LibraConfig
 from .contender_file import load_contenders as load_contenders

@@ -15,8 +15,9 @@ from equipoise.core.errors import InvalidInput
 from equipoise.core.stats import check_level
 from equipoise.evaluation import TaskResult, balanced_score
 from equipoise.preference.ratings import PairCounts
-from equipoise.systems.libra.axis import Axis, Replicates, task_axis
+from equipoise.systems.libra.axis import Axis, task_axis
 from equipoise.systems.libra.board_inputs import BoardInputs, collect
+from equipoise.systems.libra.board_rows import BoardRow, board_rows, rank_models
 from equipoise.systems.libra.cache import digest
 from equipoise.systems.libra.capability import (
     RatedCapability,
@@ -26,32 +27,6 @@ from equipoise.systems.libra.capability import (
     place_ratings,
     rate_votes,
 )
-from equipoise.systems.libra.ranking import interval_ends, rank_of, rank_ranges, scored_replicates
-
-
-@dataclass(frozen=True)
-class BoardRow:
-    """One model on the board; ends of intervals and ranks are None where they are not known."""
-
-    model: str
-    score: float | None
-    score_low: float | None
-    score_high: float | None
-    capability: float | None
-    capability_low: float | None
-    capability_high: float | None
-    safety: float | None
-    safety_low: float | None
-    safety_high: float | None
-    categories: dict[str, float]
-    capability_categories: dict[str, float]
-    rank: int | None
-    rank_best: int | None
-    rank_worst: int | None
-    items: int
-    battles: float
-    missing: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,7 +34,8 @@ class Board:
     """An immutable version of the board.
 
     Attributes:
-        rows: models by falling score (by safety where no capability exists).
+        rows: models by falling score; by safety where no capability exists (and the other way
+            round), as `settings["ranked_by"]` says.
         skipped: `{"model", "reason"}` of models that could not be placed.
         settings: everything that decided the numbers, with `warnings`.
         version: SHA-256 over inputs and settings.
@@ -171,93 +147,16 @@ def build_board(
         settings["warnings"].append(
             "the votes give no capability: name a reference model (ratings have no origin)"
         )
-    rows = _rows(inputs, rated, counts, settings)
-    version = _version(inputs, rated, counts, settings)
-    return Board(rows, inputs.skipped, settings, version, inputs.results)
-
-
-def _rows(
-    inputs: BoardInputs,
-    rated: RatedCapability | None,
-    counts: PairCounts | None,
-    settings: Mapping[str, Any],
-) -> tuple[BoardRow, ...]:
-    """Score, order and rank the listed models."""
-    draw = {"replicates": settings["replicates"], "seed": settings["seed"]}
+    draw = {"replicates": int(replicates), "seed": int(seed)}
     safety = task_axis(inputs.results, inputs.models, "safety", **draw)
     able = task_axis(inputs.results, inputs.models, "capability", **draw)
     if rated is not None:
         able = Axis(rated.values, rated.samples, able.categories)
-    balanced = any(value is not None for value in able.values.values())
-    values, samples = (
-        _targets(inputs.models, able, safety, settings)
-        if balanced
-        else (
-            safety.values,
-            safety.samples,
-        )
-    )
-    ranges = rank_ranges(values, samples, level=settings["level"])
-    games = {} if counts is None else dict(zip(counts.models, map(float, counts.games)))
-
-    def order(model: str) -> tuple[bool, float, float, str]:
-        return values[model] is None, -(values[model] or 0.0), -(safety.values[model] or 0.0), model
-
-    rows = []
-    for model in sorted(inputs.models, key=order):
-        value = values[model]
-        notes = list(inputs.notes.get(model, ()))
-        if rated is not None and model in rated.notes:
-            notes.append(rated.notes[model])
-        if settings["replicates"] and value is not None and model not in samples:
-            notes.append("no interval: the spread of at least one of its numbers is not known")
-        score_ends = interval_ends(samples.get(model) if balanced else None, settings["level"])
-        capability_ends = interval_ends(able.samples.get(model), settings["level"])
-        safety_ends = interval_ends(safety.samples.get(model), settings["level"])
-        best, worst = ranges.get(model, (None, None))
-        rows.append(
-            BoardRow(
-                model=model,
-                score=value if balanced else None,
-                score_low=score_ends[0],
-                score_high=score_ends[1],
-                capability=able.values[model],
-                capability_low=capability_ends[0],
-                capability_high=capability_ends[1],
-                safety=safety.values[model],
-                safety_low=safety_ends[0],
-                safety_high=safety_ends[1],
-                categories=dict(safety.categories[model]),
-                capability_categories=dict(able.categories[model]),
-                rank=None if value is None else rank_of(value, values),
-                rank_best=best,
-                rank_worst=worst,
-                items=sum(row.n or 0 for row in inputs.results if row.model == model),
-                battles=games.get(model, 0.0),
-                missing=tuple(inputs.missing[model]),
-                notes=tuple(notes),
-            )
-        )
-    return tuple(rows)
-
-
-def _targets(
-    models: Sequence[str], able: Axis, safety: Axis, settings: Mapping[str, Any]
-) -> tuple[dict[str, float | None], dict[str, Replicates]]:
-    """Return the balanced score of every model that has both sides, and its replicates."""
-    weights, p = settings["weights"], float(settings["p"])
-    values: dict[str, float | None] = {}
-    samples: dict[str, Replicates] = {}
-    for model in models:
-        pair = (able.values[model], safety.values[model])
-        if None in pair:
-            values[model] = None
-            continue
-        values[model] = float(balanced_score(np.asarray(pair, float), weights=weights, p=p))
-        if model in able.samples and model in safety.samples:
-            both = np.stack([able.samples[model], safety.samples[model]], axis=-1)
-            samples[model] = scored_replicates(both, weights, p)
-    return values, samples
+    ranking = rank_models(inputs.models, able, safety, weights=weights, p=p)
+    settings["ranked_by"] = ranking.by
+    rows = board_rows(inputs, able, safety, ranking, rated, counts, settings)
+    version = _version(inputs, rated, counts, settings)
+    return Board(rows, inputs.skipped, settings, version, inputs.results)
 
 
 def _version(

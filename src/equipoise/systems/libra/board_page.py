@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from equipoise.core.stats import Interval
-from equipoise.systems.libra.board import Board, BoardRow
+from equipoise.systems.libra.board import Board
+from equipoise.systems.libra.board_rows import BoardRow
 from equipoise.systems.libra.plots import plot_forest, plot_heat_map, plot_scatter, rank_text
 
 if TYPE_CHECKING:

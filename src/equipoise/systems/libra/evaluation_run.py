@@ -8,12 +8,12 @@ from typing import Any
 
 from equipoise.core.config import diff_configs, to_plain
 from equipoise.core.console import note
-from equipoise.core.errors import EquipoiseError
 from equipoise.core.files import iter_jsonl, write_atomic
 from equipoise.core.runs import Run
 from equipoise.evaluation import TaskResult
 from equipoise.systems.libra.board import Board, build_board
 from equipoise.systems.libra.board_page import add_board, board_csv
+from equipoise.systems.libra.board_rows import ranked_value
 from equipoise.systems.libra.config import LibraConfig
 from equipoise.systems.libra.contender_file import load_contenders
 from equipoise.systems.libra.contenders import Contender, default_contenders
@@ -123,16 +123,11 @@ def headline(board: Board) -> str:
     """Return one sentence on who leads and how surely."""
     if not board.rows:
         return "No model could be ranked."
-    best = board.rows[0]
-    value = best.score if best.score is not None else best.safety
+    best, by = board.rows[0], board.settings["ranked_by"]
+    value, low, high = ranked_value(best, by)
     if value is None:
-        raise EquipoiseError("the first row of a board has neither score nor safety")
-    ranks = "" if best.rank_worst is None else f", rank {best.rank_best} to {best.rank_worst}"
-    name = "balanced score" if best.score is not None else "safety"
-    low, high = (
-        (best.score_low, best.score_high)
-        if best.score is not None
-        else (best.safety_low, best.safety_high)
-    )
+        return "No model has both a capability and a safety score."
     interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+    ranks = "" if best.rank_worst is None else f", rank {best.rank_best} to {best.rank_worst}"
+    name = "balanced score" if by == "score" else by
     return f"{best.model} leads {len(board.rows)} models with {name} {value:.3f}{interval}{ranks}."

@@ -8,7 +8,8 @@ import numpy as np
 
 from equipoise.evaluation import balanced_score
 from equipoise.report import new_figure
-from equipoise.systems.libra.board import Board, BoardRow
+from equipoise.systems.libra.board import Board
+from equipoise.systems.libra.board_rows import BoardRow, ranked_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,59 +127,42 @@ def _overlap(first: Any, second: Any) -> float:
 
 
 def plot_forest(board: Board) -> "Figure":
-    """Draw each model's score with its interval, best above; safety where that is all there is."""
-    balanced = any(row.score is not None for row in board.rows)
-    rows = [row for row in board.rows if (row.score if balanced else row.safety) is not None]
-    figure, axes = new_figure(width=7, height=1.4 + 0.42 * max(1, len(rows)))
-    for place, row in enumerate(rows):
-        value = row.score if balanced else row.safety
-        low, high = (
-            (row.score_low, row.score_high) if balanced else (row.safety_low, row.safety_high)
-        )
+    """Draw what models are ranked by, with its interval, best above."""
+    by = board.settings["ranked_by"]
+    shown = [(row, *ranked_value(row, by)) for row in board.rows]
+    shown = [entry for entry in shown if entry[1] is not None]
+    figure, axes = new_figure(width=7, height=1.4 + 0.42 * max(1, len(shown)))
+    for place, (row, value, low, high) in enumerate(shown):
+        label = f"{value:.3f}"
         if low is not None and high is not None:
             axes.plot([low, high], [place, place], color=BLUE, lw=2.2)
+            label += f" [{low:.3f}, {high:.3f}]"
         axes.plot([value], [place], "o", color=BLUE, ms=6.5, clip_on=False, zorder=3)
         axes.annotate(
-            _forest_label(row, value or 0.0, low, high),
+            f"{label}  {rank_text(row)}",
             (1.01, place),
             xycoords=("axes fraction", "data"),
             va="center",
             fontsize=9,
             color=INK,
         )
-    axes.set_yticks(range(len(rows)), [row.model for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(*_shown_range(rows, balanced=balanced))
+    axes.set_yticks(range(len(shown)), [row.model for row, *_ in shown])
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_xlim(*_shown_range([end for _, *ends in shown for end in ends if end is not None]))
     axes.grid(visible=False, axis="y")
-    name = "balanced score U" if balanced else "safety"
+    name = "balanced score U" if by == "score" else by
     axes.set_xlabel(f"{name} (0 to 1)")
-    axes.set_title(
-        f"{name}, {board.settings['level']:.0%} intervals and rank ranges, n = {len(rows)} models"
-    )
+    level = board.settings["level"]
+    axes.set_title(f"{name}, {level:.0%} intervals and rank ranges, n = {len(shown)} models")
     return figure
 
 
-def _shown_range(rows: Sequence[BoardRow], *, balanced: bool) -> tuple[float, float]:
+def _shown_range(ends: Sequence[float]) -> tuple[float, float]:
     """Return axis limits, multiples of 0.1 in [0, 1], that hold every interval."""
-    ends = [
-        end
-        for row in rows
-        for end in (
-            (row.score, row.score_low, row.score_high)
-            if balanced
-            else (row.safety, row.safety_low, row.safety_high)
-        )
-        if end is not None
-    ]
     if not ends:
         return 0.0, 1.0
     low, high = np.floor(min(ends) * 10) / 10, np.ceil(max(ends) * 10) / 10
-    return max(0.0, low), min(1.0, max(high, low + 0.1))
-
-
-def _forest_label(row: BoardRow, value: float, low: float | None, high: float | None) -> str:
-    interval = f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
-    return f"{value:.3f}{interval}  {rank_text(row)}".rstrip()
+    return max(0.0, min(low, high - 0.1)), min(1.0, max(high, low + 0.1))
 
 
 def rank_text(row: BoardRow) -> str:
