@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import math
 import mimetypes
 import subprocess
 import tempfile
@@ -166,15 +167,28 @@ def _decode_video(payload: bytes, suffix: str) -> Video:
     import imageio.v3 as iio
 
     if suffix == "gif" or payload[:4] == b"GIF8":
-        frames = np.stack(list(iio.imiter(payload, plugin="pillow", mode="RGB")))
-        duration = float(iio.immeta(payload, plugin="pillow").get("duration") or 100.0)
-        return Video(np.ascontiguousarray(frames, dtype=np.uint8), 1000.0 / duration)
+        return _decode_gif(payload)
     with tempfile.TemporaryDirectory() as folder:  # ffmpeg must be able to seek in its input
         source = Path(folder) / f"clip.{suffix}"
         source.write_bytes(payload)
         frames = iio.imread(source, plugin="FFMPEG")
         meta = iio.immeta(source, plugin="FFMPEG")
     return Video(np.ascontiguousarray(frames, dtype=np.uint8), float(meta["fps"]))
+
+
+def _decode_gif(payload: bytes) -> Video:
+    """Return the clip of a GIF: frames that stand longer are repeated, so that one rate holds."""
+    from PIL import Image, ImageSequence
+
+    frames, durations = [], []
+    with Image.open(io.BytesIO(payload)) as picture:
+        for frame in ImageSequence.Iterator(picture):
+            frames.append(np.asarray(frame.convert("RGB")))
+            durations.append(int(frame.info.get("duration") or 100))
+    beat = math.gcd(*durations)
+    if sum(durations) // beat > 20 * len(frames):  # no common beat worth the memory
+        return Video(np.stack(frames), 1000.0 * len(frames) / sum(durations))
+    return Video(np.repeat(frames, [d // beat for d in durations], axis=0), 1000.0 / beat)
 
 
 def _decode_behaviour(payload: bytes, _: str) -> NDArray:

@@ -1,7 +1,7 @@
 """The Bradley-Terry fit: strengths, their covariance, and what to say where there are none.
 
-Maximises sum S_ij log P_ij over pairs, P_ij = 1 / (1 + exp(t_j - t_i)), S_ij = wins of i over j and half
-their ties, by damped Newton from 0; the gradient is g_i = sum_j (S_ij - n_ij P_ij) and the
+Maximises sum S_ij log P_ij over pairs, P_ij = 1 / (1 + exp(t_j - t_i)), S_ij = wins of i and half
+the ties, by damped Newton from 0; the gradient is g_i = sum_j (S_ij - n_ij P_ij) and the
 information the Laplacian with weights n_ij P_ij P_ji. Other treatments of ties: `likelihood.py`.
 """
 
