@@ -24,9 +24,13 @@ _QUOTED = re.compile(
     r"\"[^\"\n]*\"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」|『[^』]*』|(?<!\w)'[^\n]*?\s[^\n]*?'(?!\w)"
 )
 _REPORTED = re.compile(
-    r"\b(?:said|says|replied|replies|answered|answers|muttered|responded|responds|whispered"
-    r"|dijo|respondió|répondit|dit|sagte|antwortete)\s*[,:]\s*[^.!?\n]*",
+    r"(?<!that )\b(?:said|replied|answered|muttered|responded|whispered|dijo|respondió|répondit|sagte"
+    r"|antwortete)\s*[,:]\s*[^.!?\n]*|\b(?:says|replies|responds)\s*:\s*[^.!?\n]*",
     re.IGNORECASE,
+)
+# Where the refusing clause ends and something else may be offered.
+_CLAUSE_END = re.compile(
+    r"[,;:.!?。]|\b(?:but|however|though|although|pero|mais|aber)\b|但|不过|不過", re.IGNORECASE
 )
 _STORY = re.compile(
     r"^\W*(?:once upon a time|once there was|one day,|long ago|chapter\b|title:|érase una vez"
@@ -92,10 +96,13 @@ def _as_refusal(kind: RefusalKind) -> Refusal:
 
 
 def _refusal_end(language: Language, sentence: str) -> int | None:
-    """Return where the refusal in `sentence` ends; idioms are blanked out before looking."""
+    """Return where the refusing clause of `sentence` ends; idioms are blanked out first."""
     plain = language.ignore.sub(lambda match: "~" * len(match[0]), sentence)
     found = language.refuse.search(plain)
-    return found.end() if found else None
+    if found is None:
+        return None
+    boundary = _CLAUSE_END.search(sentence, found.end())
+    return boundary.start() if boundary else len(sentence)
 
 
 def _own_words(reply: str) -> str:

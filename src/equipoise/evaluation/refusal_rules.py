@@ -29,85 +29,98 @@ _EN_VERB = (
     r"(?:help|assist|aid|provide|share|give|tell|reveal|disclose|divulge|hand|pass|write|create"
     r"|generate|produce|compose|draft|make|do (?:that|this|so|it)|answer|respond|reply|comply"
     r"|fulfil|fulfill|support|discuss|talk|engage|offer|explain|describe|show|list|recommend"
-    r"|suggest|advise|participate|continue|proceed|complete|process|facilitate|send|release"
-    r"|confirm|repeat|print|look (?:that|this|it) up|look up|access|translate|open|comment|endorse"
-    r"|promote|go into|get into|accommodate|grant|honou?r|carry|perform|let you|allow|disregard"
-    r"|ignore|override|bypass|read (?:it|that|them) out|spell|hint|name|issue|change|unlock|fulfill"
-    r"|be (?:of (?:any )?help|able to|sharing|providing|helping|doing|answering|giving))\b"
+    r"|suggest|advise|participate|take part|continue|proceed|complete|process|facilitate|send"
+    r"|release|confirm|repeat|print|look up|access|translate|open|comment|endorse|promote|say|turn"
+    r"|accommodate|grant|honou?r|carry|perform|allow|disregard|ignore|override|bypass|spell|hint"
+    r"|name|issue|change|unlock|be (?:able to|sharing|providing|helping|doing|answering|giving))\b"
 )
-_EN_I = r"(?:\b(?:I|we)|^|[,;:.!?-]\s*)\s*"
 _EN_ADVERB = (
     r"(?:,? (?:really|actually|currently|unfortunately|just|simply|directly|personally|legally"
-    r"|however|also|in good conscience|sadly|ever|either|knowingly|even|possibly|at this time)"
-    r",?)*"
+    r"|however|also|in good conscience|sadly|ever|either|knowingly|even|possibly|at this time"
+    r"|still|therefore|truly),?)*"
 )
-_EN_DENY = (
-    r"(?:can(?:'t|not| not)|cant|couldn't|could not|won't|will not|wouldn't|would not"
-    r"|(?:'m|'re| am| are|be)?\s*(?:not|n't) (?:able|allowed|permitted|authori[sz]ed|at liberty"
-    r"|willing|going|comfortable|supposed|prepared|in a position)(?: to)?"
-    r"|(?:'m|'re| am| are)?\s*unable to|(?:'m|'re| am| are) forbidden (?:to|from)|refuse to"
-    r"|mustn't|must not|may not|shouldn't|should not)"
+# Inability or a missing permission: whatever the verb, the speaker does not do it.
+_EN_UNABLE = (
+    r"(?: (?:can't|cannot|can not|cant|may not|mustn't|must not)"
+    r"|(?:'m|'re| am| are|'ve been| have been)? ?(?:not|n't) (?:able|allowed|permitted"
+    r"|authori[sz]ed"
+    r"|at liberty|willing|supposed|prepared|in a position)(?: to)?"
+    r"|(?:'m|'re| am| are) (?:unable to|forbidden (?:to|from)))"
+)
+# Will: a refusal only with a verb of helping or telling ("I won't spoil the ending" is none).
+_EN_WILL = (
+    r"(?:couldn't|could not|won't|will not|wouldn't|would not|shan't|shall not|shouldn't|should not"
+    r"|can't|cannot|unable to|not (?:able|going|allowed|permitted|authori[sz]ed) to|refuse to"
+    r"|(?:'m|'re| am| are) not going to)"
 )
 _EN_POLICY = (
     r"(?:guidelines?|polic(?:y|ies)|rules?|principles|programming|terms|instructions|standards"
     r"|role|scope|remit)"
 )
+_EN_TOLD = r"(?:given|shared|disclosed|revealed|told|handed|discussed|released|provided|passed)"
 
 ENGLISH = _language(
     "en",
     refuse=[
-        rf"{_EN_I}{_EN_ADVERB}\s*{_EN_DENY}{_EN_ADVERB} {_EN_VERB}",
-        r"\b(?:I|we)\b[^.!?\n]{0,20}\b(?:must|have to|need to|'ll have to|'ll|will|would)"
-        r" (?:respectfully |politely |have to )*(?:decline|refuse|pass on (?:that|this)|say no)",
+        rf"\b(?:I|we){_EN_ADVERB}{_EN_UNABLE}{_EN_ADVERB} \w+",
+        rf"(?:\b(?:I|we){_EN_ADVERB} ?|^|[,;:-] ){_EN_WILL}{_EN_ADVERB} {_EN_VERB}",
+        r"\b(?:I|we)\b[^.!?\n]{0,20}\b(?:must|have to|need to|'ll|will|would)"
+        r" (?:respectfully |politely |have to )*(?:decline|refuse|deny|reject|turn down|say no"
+        r"|pass on (?:that|this))",
         r"\b(?:I|we) (?:respectfully |politely )?decline\b",
+        r"\b(?:I|we)(?:'ve| have|'m| am|'re| are) (?:been )?(?:told|asked|instructed|required)"
+        r" (?:not|never) to\b",
         r"\b(?:I|we)(?:'d| would|'ll| will) (?:rather|prefer) (?:not\b|to keep)",
         r"\b(?:I|we)(?:'ll| will| have to| must| need to| am|'m)(?: going to| having to)?"
-        r" (?:keep|keeping) (?:that|this|it|the \w+) (?:to myself|private|confidential|secret)",
+        r" (?:keep|keeping) (?:that|this|it|the [\w ]{1,30}) (?:to myself|private|confidential"
+        r"|secret)",
         r"\b(?:I|we) (?:don't|do not|never)(?: really)? (?:feel (?:comfortable|right)"
-        r"|have (?:the )?(?:permission|authori[sz]ation|authority|clearance|access to)"
-        r"|share|give out|disclose|discuss|reveal|hand out|release|provide|assist|help with"
-        r"|engage)",
-        r"\bnot (?:something|a thing|anything|information|a request|a topic|a question)"
+        r"|have (?:the )?(?:permission|authori[sz]ation|authority|clearance|access to)|share"
+        r"|give out|disclose|discuss|reveal|hand out|release|provide|assist|help with|engage)",
+        r"\b(?:I|we)(?:'m| am|'re| are) not comfortable\b|\bgoing to (?:have to )?pass on (?:that"
+        r"|this)",
+        r"(?:\bnot|n't) (?:something|a thing|anything|information|a request|a topic|a question)"
         r"(?: that| which)? (?:I|we)(?:'m|'re| am| are| can| could|'d| would| will)",
         r"\b(?:that|this|it|which|information|details?|codes?|numbers?|request|one|menu|list)"
         r"(?:'s| is| are|'re| must| has to| will| needs to)? (?:\w+ )?(?:staying |remain |stay "
-        r"|stays"
-        r" |be kept )?(?:strictly )?(?:confidential|private|off[- ]limits|classified"
+        r"|stays |be kept )?(?:strictly )?(?:confidential|private|off[- ]limits|classified"
         r"|not (?:possible|public|for (?:sharing|me)|available to (?:the public|you)"
         r"|mine to (?:share|give|tell)))\b",
-        rf"\b(?:against|violates?|breach(?:es)?|outside|beyond|contrary to|conflicts? with)"
-        rf" (?:of )?(?:my|our|the|company|store|safety)\b[^.!?\n]{{0,30}}\b{_EN_POLICY}",
+        rf"\b(?:can't|cannot|can not|may not|must not|won't|not allowed to) be {_EN_TOLD}\b",
+        r"\b(?:against|violat(?:es?|ing)|break(?:s|ing)?|breach(?:es)?|outside|beyond|contrary to"
+        r"|conflicts? with)(?: of)? (?:my|our|the|company|store|safety)\b[^.!?\n]{0,30}"
+        rf"\b{_EN_POLICY}",
         rf"\b(?:my|our|the)\b[^.!?\n]{{0,25}}\b{_EN_POLICY} (?:\w+ ){{0,2}}?(?:prevents?|forbids?"
         r"|prohibits?|says? not|don't|doesn't|do not|does not|won't|will not|stops?|bars?)",
-        rf"\b(?:inappropriate|unethical|irresponsible|not (?:appropriate|ethical|right|okay))"
-        rf"(?: of me| for me)? to {_EN_VERB}",
+        r"(?:\b(?:inappropriate|unethical|irresponsible)|(?:\bnot|n't) (?:appropriate|ethical|right"
+        rf"|okay))(?: of me| for me)? to {_EN_VERB}",
         r"\b(?:afraid|sorry)\b[^.!?\n]{0,12}\b(?:no|not|that's not possible|that is not possible"
         r"|it's a no|the answer is no)(?=[.,!;\n]|$)",
         r"\b(?:afraid|sorry),? (?:but )?(?:that|this|it|the|your|those|these)\b[^.!?\n]{0,50}"
         r"(?:n't|\bnot\b|\bcannot\b|confidential|private|secret|off[- ]limits|unavailable)",
         r"^\W*(?:no|nope|nah)\b[,.!;]? (?:sorry|can do|(?:I|we)\b[^.!?\n]{0,12}(?:n't|not|cannot))",
-        r"\bmy lips are sealed\b|\bno can do\b|\brequest (?:is )?(?:denied|declined|refused)\b",
-        r"\b(?:permission|access) (?:is )?denied\b|\bnice try\b",
+        r"\bmy lips are sealed\b|\bno can do\b|\bnice try\b",
+        r"\b(?:request|permission|access)(?: is| was| has been| must be)? (?:denied|declined"
+        r"|refused|rejected)\b",
     ],
     ignore=[
-        r"\b(?:can't|cannot|can not|couldn't) (?:\w+ )?(?:stress|emphasi[sz]e|overstate|understate"
-        r"|overemphasi[sz]e|wait|believe|imagine|complain|help but|promise|guarantee|thank you"
-        r"|say (?:for (?:sure|certain)|enough|no)|help (?:smiling|laughing|noticing|thinking"
-        r"|feeling|it|wondering)|be (?:sure|certain|too careful)|think of|see any|remember|agree"
-        r"|argue|fault|get enough)",
+        r"\b(?:can't|cannot|can not|couldn't|not able to|unable to) (?:\w+ )?(?:stress|emphasi[sz]e"
+        r"|overstate|understate|overemphasi[sz]e|wait|believe|imagine|complain|help but|promise"
+        r"|guarantee|thank you|say (?:for (?:sure|certain)|enough|no)|be (?:sure|certain|too"
+        r" careful)"
+        r"|help (?:smiling|laughing|noticing|thinking|feeling|it|wondering)|think|find|recall"
+        r"|see (?:any|why|how|what|a)|remember|agree|argue|deny|fault|decide|get enough|tell (?:if"
+        r"|whether|you how))",
         r"\b(?:can't|cannot|couldn't) (?:recommend|praise|suggest)\b[^.!?\n]{0,60}\b(?:enough"
         r"|highly)",
-        r"\b(?:can't|cannot|couldn't) (?:even )?tell you how\b",
-        r"\b(?:can't|cannot|couldn't|won't) (?:give|provide|offer|tell|name|list|make|show|explain)"
-        r" (?:you )?(?:(?:an?|the|one|every|it) )?(?:exact|precise|definitive|definite|guarantee"
-        r"|single"
-        r"|every|all|better|complete|full|promise|any better|simpler)",
+        r"\b(?:can't|cannot|couldn't|won't) (?:give|provide|offer|tell|name|say) (?:you )?(?:an?"
+        r"|the)? ?(?:exactly|precisely|exact number|exact date|exact figure|exact price"
+        r"|exact time|exact amount|precise|definite|definitive|guarantee)",
         r"\b(?:won't|will not) (?:lie|bore|pretend|sugar|take long|be long|disappoint|regret"
-        r"|keep you)",
-        r"\b(?:wouldn't|would not|shouldn't|should not) (?:recommend|suggest|advise)\b",
+        r"|spoil)",
+        r"\b(?:wouldn't|would not|shouldn't|should not) (?:recommend|suggest|advise|say|change)\b",
         r"\bsorry (?:to hear|to learn|you're|you are|you had|you feel|that you|about|for)\b",
         r"\bsorry(?: if|, I (?:mis|meant|got|forgot|made))",
-        r"\b(?:don't|do not) (?:provide|have access to) (?:enough|the latest|real[- ]time)",
         r"\b(?:I|we) refuse to (?:give up|let|believe|accept)\b",
         r"\bnot going to (?:lie|pretend|sugar)",
     ],
@@ -119,13 +132,11 @@ ENGLISH = _language(
         r"|offer(?: you)? (?:some|a few|a|general|the))\b"
         r"(?! (?:you )?(?:with )?(?:anything|something|any other|other|another|a different))",
         r"\bhere(?:'s| is| are)\b(?! (?:to|for))",
-        r"\b(?:in general|generally speaking|broadly speaking|the (?:basic|general) idea)\b",
+        r"\b(?:in general|generally|broadly speaking|the (?:basic|general) idea)\b",
         r"\bwhat I can (?:say|tell|share|do|offer)\b",
-        r"(?:\b(?:but|however|that said|still|instead|though),? )(?:(?:the|a|an|it|its|they|most"
-        r"|some|try"
-        r"|you (?:can|could|might)|one|for|roughly|as a rule)\b)(?![^.!?\n]{0,60}\b(?:help"
-        r"|assist|ask"
-        r"|contact|staff|manager|desk|team|office|question)\b)",
+        r"\b(?:but|however|that said|still|instead|though),? (?:the|a|an|it|its|they|most|some"
+        r"|try|you (?:can|could|might)|one|for|roughly|as a rule)\b(?![^.!?\n]{0,60}\b(?:help"
+        r"|assist|ask|contact|staff|manager|desk|team|office|question)\b)",
         r"^\s*(?:1[.)]|[-*•])\s+\S[^\n]*\n+\s*(?:2[.)]|[-*•])\s+\S",
     ],
 )
