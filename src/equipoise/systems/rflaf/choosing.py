@@ -1,0 +1,258 @@
+"""Choosing alpha, smooth, rank and the start: several starts, alpha and activation by turns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from equipoise.core.console import note
+from equipoise.core.errors import RunFailed
+from equipoise.core.seeding import stream
+from equipoise.systems.rflaf.alternating import alternate
+from equipoise.systems.rflaf.objective import Array
+from equipoise.systems.rflaf.problem import Problem
+from equipoise.systems.rflaf.ridge import SMOOTH_RATIOS
+from equipoise.systems.rflaf.varpro import Descent, descend
+
+_SCREENING = 15
+_TIE = 1e-9
+MAX_AUTO_RANK = 4
+
+
+@dataclass(frozen=True)
+class Search:
+    """How the activation is looked for: the estimators' parameters of the same names."""
+
+    solver: str = "varpro"
+    rank: int | str = 1
+    alpha: float | str = "gcv"
+    smooth: float | str = "gcv"
+    n_starts: int = 5
+    max_iter: int = 100
+    tol: float = 1e-7
+    seed: int = 0
+    n_jobs: int | None = None
+    verbose: int = 0
+
+    @property
+    def selects(self) -> bool:
+        """Whether alpha is chosen by a criterion."""
+        return isinstance(self.alpha, str)
+
+
+@dataclass(frozen=True)
+class ActivationFit:
+    """A learnt activation: orthonormal A (R, N), readout (M, R, K), and how it was found."""
+
+    coef: Array
+    readout: Array
+    alpha: float
+    smooth: float
+    objective: float
+    gcv: float
+    history: tuple[float, ...]
+    starts: tuple[float, ...]
+
+    @property
+    def n_iter(self) -> int:
+        """Iterations of the kept start."""
+        return max(1, len(self.history) - 1)
+
+
+@dataclass(frozen=True)
+class _State:
+    """A start under way: where it is, its penalties, its criterion."""
+
+    descent: Descent
+    alpha: float
+    smooth: float
+    score: float
+
+
+def fit_activation(
+    problem: Problem, search: Search, warm: Array | None = None
+) -> ActivationFit:
+    """Learn the activation of a problem.
+
+    Args:
+        problem: rows or lifted moments.
+        search: how to look.
+        warm: an activation (R, N) found on a part of the data; then the only start.
+
+    Raises:
+        RunFailed: no start gave a finite objective.
+    """
+    if search.rank != "auto":
+        return _fit_rank(problem, search, int(search.rank), warm)
+    best: ActivationFit | None = None
+    for rank in range(1, min(MAX_AUTO_RANK, problem.basis.size) + 1):
+        found = _fit_rank(problem, search, rank, warm if _fits(warm, rank) else None)
+        if best is None or found.gcv < best.gcv * (1 - _TIE):
+            best = found
+    assert best is not None
+    return best
+
+
+def _fits(warm: Array | None, rank: int) -> bool:
+    return warm is not None and warm.shape[0] == rank
+
+
+def starting_points(problem: Problem, search: Search, rank: int) -> list[Array]:
+    """Return the starts: the lifted ridge's leading directions, then N(0, I) draws."""
+    alpha = None if search.selects else float(search.alpha)
+    theta = problem.lifted_ridge(alpha)
+    points = []
+    if theta is not None and np.isfinite(theta).all():
+        size = max(0, problem.basis.size - len(theta))
+        points.append(np.linalg.svd(np.pad(theta, ((0, size), (0, 0))))[2][:rank])
+    rng = stream(search.seed, "starts", rank)
+    count = max(search.n_starts, 1)
+    return points + [
+        rng.standard_normal((rank, problem.basis.size)) for _ in range(count - len(points))
+    ]
+
+
+def _fit_rank(problem: Problem, search: Search, rank: int, warm: Array | None) -> ActivationFit:
+    points = [warm] if warm is not None else starting_points(problem, search, rank)
+    if search.solver == "als":
+        move: Callable[..., Descent] = partial(alternate, problem, tol=search.tol)
+    else:
+        move = partial(descend, problem, tol=search.tol)
+    screening = min(_SCREENING, search.max_iter)
+    work = Parallel(n_jobs=search.n_jobs, prefer="threads")
+    tried = work(delayed(_start)(problem, search, move, a, screening) for a in points)
+    states = [state for state in tried if state is not None and np.isfinite(state.score)]
+    if not states:
+        raise RunFailed(
+            f"none of {len(points)} starts gave a finite objective at alpha = {search.alpha}; "
+            "scale the targets or use a larger alpha"
+        )
+    best = states[0]
+    for state in states[1:]:
+        if state.score < best.score - _TIE * abs(best.score):
+            best = state
+    if search.verbose:
+        values = ", ".join(f"{state.descent.value:.6g}" for state in states)
+        note(f"rflaf: rank {rank}, objective of the starts {values}")
+    state, history = _polish(problem, search, move, best)
+    end = state.descent
+    return ActivationFit(
+        coef=end.coef,
+        readout=end.evaluation.readout,
+        alpha=state.alpha,
+        smooth=state.smooth,
+        objective=end.value,
+        gcv=state.score if search.alpha == "gcv" else _gcv(problem, state),
+        history=history,
+        starts=tuple(s.descent.value for s in states),
+    )
+
+
+def _ratio(search: Search, alpha: float) -> float:
+    """Return smooth / alpha while smooth is not being chosen."""
+    if isinstance(search.smooth, str) or not search.smooth:
+        return 0.0
+    return float(search.smooth) / alpha if alpha > 0 else 0.0
+
+
+def _penalties(search: Search, alpha: float, ratio: float) -> tuple[float, float]:
+    if isinstance(search.smooth, str):
+        return alpha, ratio * alpha
+    return alpha, float(search.smooth)
+
+
+def _start(
+    problem: Problem, search: Search, move: Callable[..., Descent], a: Array, max_iter: int
+) -> "_State | None":
+    """Run one start a short way."""
+    try:
+        if not search.selects:
+            alpha, smooth = _penalties(search, float(search.alpha), 0.0)
+            descent = move(a, alpha, smooth, max_iter=max_iter)
+            return _State(descent, alpha, smooth, descent.value)
+        return _round(problem, search, move, a, 0.0, max_iter)
+    except (RunFailed, np.linalg.LinAlgError, FloatingPointError):
+        return None
+
+
+def _round(
+    problem: Problem,
+    search: Search,
+    move: Callable[..., Descent],
+    a: Array,
+    ratio: float,
+    max_iter: int,
+    alpha: float | None = None,
+) -> _State:
+    """Choose alpha at `a` (unless given), descend, and judge the end by the criterion."""
+    if alpha is None:
+        alpha = problem.path(a, ratio, keep_rows=search.alpha == "loo").choose(str(search.alpha))
+        ratio = ratio if isinstance(search.smooth, str) else _ratio(search, alpha)
+    alpha, smooth = _penalties(search, alpha, ratio)
+    descent = move(a, alpha, smooth, max_iter=max_iter)
+    return _State(descent, alpha, smooth, _score(problem, search, descent.coef, alpha, smooth))
+
+
+def _score(problem: Problem, search: Search, a: Array, alpha: float, smooth: float) -> float:
+    loo = search.alpha == "loo"
+    path = problem.path(a, smooth / alpha if alpha > 0 else 0.0, keep_rows=loo)
+    return float(path.leave_one_out(alpha)[0] if loo else path.gcv(alpha))
+
+
+def _gcv(problem: Problem, state: _State) -> float:
+    path = problem.path(state.descent.coef, state.smooth / state.alpha if state.alpha else 0.0)
+    return float(path.gcv(state.alpha))
+
+
+def _polish(
+    problem: Problem, search: Search, move: Callable[..., Descent], state: _State
+) -> tuple[_State, tuple[float, ...]]:
+    """Take the kept start to its end: alpha and activation by turns, then smooth."""
+    left = search.max_iter - (len(state.descent.history) - 1)
+    first = state.descent.history
+    if search.selects:
+        for _ in range(2):
+            ratio = _ratio(search, state.alpha)
+            moved = _round(problem, search, move, state.descent.coef, ratio, max(left // 2, 1))
+            if moved.score > state.score * (1 + _TIE):
+                break
+            settled = moved.alpha == state.alpha
+            left -= len(moved.descent.history) - 1
+            first = moved.descent.history
+            state = moved
+            if settled or left <= 0:
+                break
+    if search.smooth == "gcv":
+        state, first = _choose_smooth(problem, search, move, state, first)
+    if left > 0:
+        descent = move(state.descent.coef, state.alpha, state.smooth, max_iter=left)
+        if descent.value <= state.descent.value:
+            first = first + descent.history[1:]
+            state = replace(state, descent=descent)
+            if search.selects:
+                score = _score(problem, search, descent.coef, state.alpha, state.smooth)
+                state = replace(state, score=score)
+    return state, first
+
+
+def _choose_smooth(
+    problem: Problem,
+    search: Search,
+    move: Callable[..., Descent],
+    state: _State,
+    history: tuple[float, ...],
+) -> tuple[_State, tuple[float, ...]]:
+    """Try the other ratios smooth / alpha from where the activation stands; keep the least GCV."""
+    judged = replace(search, alpha="gcv") if not search.selects else search
+    score = _score(problem, judged, state.descent.coef, state.alpha, state.smooth)
+    best = replace(state, score=score)
+    steps = min(_SCREENING, search.max_iter)
+    for ratio in SMOOTH_RATIOS[1:]:
+        moved = _round(
+            problem, judged, move, best.descent.coef, ratio, steps, alpha=state.alpha
+        )
+        if moved.score < best.score * (1 - _TIE):
+            best, history = moved, moved.descent.history
+    return best, history

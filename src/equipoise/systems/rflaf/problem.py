@@ -1,0 +1,514 @@
+"""The fitting problem seen two ways: from rows in bounded memory, or from lifted moments alone.
+
+Both answer the same questions about the objective J of a set of activations A (R, N): its least
+value over the readout and the gradient of that (`evaluate`), the moments that Newton's method and
+the alternating solver need (`curvature`), and the ridge path over alpha (`path`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from equipoise.systems.rflaf.objective import Array, Basis
+from equipoise.systems.rflaf.ridge import (
+    RidgePath,
+    path_of_gram,
+    path_of_rows,
+    penalty_matrix,
+    solve_gram,
+    solve_rows,
+)
+from equipoise.systems.rflaf.table import Interpolation
+
+CHUNK_BYTES = 256 * 2**20
+_SPECTRAL_ROWS = 1000
+LIFTED_LIMIT = 6000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """J*(A) with its gradient (R, N) and the readout (M, R, K) that attains it."""
+
+    value: float
+    gradient: Array
+    readout: Array
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Moments at (A, V), all weighted means of centred quantities.
+
+    Psi[n, k, (r, i)] = sum_m V[m, r, k] B_i(z_nm) is the design of the activation.
+
+    Attributes:
+        design_gram: Psi^T Psi, (R*N, R*N).
+        design_target: Psi^T y, (R*N,).
+        error: residuals against every lifted feature, (M, N, K).
+        feature_design: features against Psi, (M, R, K, R, N).
+    """
+
+    design_gram: Array
+    design_target: Array
+    error: Array
+    feature_design: Array
+
+
+@dataclass(frozen=True)
+class FeatureMoments:
+    """Weighted moments of the features at A: all that the readout and its posterior need.
+
+    Attributes:
+        gram: of the centred features, (p, p) with p = M*R.
+        cross: centred features against centred targets, (p, K).
+        mean: of the features, (p,); zeros without an intercept.
+        target_mean: (K,).
+        square: mean square of the centred targets, (K,).
+        weight_sum: S.
+    """
+
+    gram: Array
+    cross: Array
+    mean: Array
+    target_mean: Array
+    square: Array
+    weight_sum: float
+
+
+class Problem(Protocol):
+    """What a solver needs to know of the data."""
+
+    basis: Basis
+    n_components: int
+    n_outputs: int
+    weight_sum: float
+
+    def evaluate(self, a: Array, alpha: float, smooth: float) -> Evaluation:
+        """Return J*(A), its gradient and the readout."""
+        ...
+
+    def curvature(self, a: Array, readout: Array) -> Curvature:
+        """Return the second moments at (A, V)."""
+        ...
+
+    def path(self, a: Array, ratio: float, *, keep_rows: bool = False) -> RidgePath:
+        """Return the ridge path at A, with smooth = ratio * alpha."""
+        ...
+
+    def lifted_ridge(self, alpha: float | None) -> Array | None:
+        """Return the lifted ridge solution Theta (M*K, N), or None where it is too large."""
+        ...
+
+    def intercept(self, a: Array, readout: Array) -> Array:
+        """Return b (K,)."""
+        ...
+
+    def moments(self, a: Array) -> FeatureMoments:
+        """Return the moments of the features at A."""
+        ...
+
+    def objective(self, a: Array, readout: Array, alpha: float, smooth: float) -> float:
+        """Return J at (A, V), the intercept at its best."""
+        ...
+
+
+def path_of_moments(moments: FeatureMoments, unit_penalty: Array, *, intercept: bool) -> RidgePath:
+    """Return the ridge path of features known by their moments."""
+    return path_of_gram(
+        moments.gram,
+        moments.cross,
+        float(moments.square.sum()),
+        unit_penalty,
+        moments.weight_sum,
+        intercept=intercept,
+    )
+
+
+def objective_gradient(a: Array, moment: Array, readout: Array, penalty: Array) -> Array:
+    """Return dJ*/dA by the envelope theorem, (R, N).
+
+    `moment[r, i]` is the weighted mean of sum_k residual_k sum_m V[m,r,k] B_i(z_m).
+    """
+    size = np.einsum("mrk,mqk->rq", readout, readout)
+    return -2 * moment + 2 * size @ a @ penalty
+
+
+def readout_penalty(a: Array, readout: Array, alpha: float, smooth: float) -> float:
+    """Return sum over units and outputs of theta^T P theta, theta = V[m, :, k] A."""
+    size = np.einsum("mrk,mqk->rq", readout, readout)
+    inner = a @ penalty_matrix(a.shape[1], alpha, smooth) @ a.T
+    return float((size * inner).sum())
+
+
+class PointBlock:
+    """Some rows' points as sparse weights on the nodes of an interpolation."""
+
+    def __init__(self, z: Array, way: Interpolation) -> None:
+        self.shape = z.shape
+        number, weight = way.entries(z.ravel())
+        self.number = np.ascontiguousarray(number).ravel()
+        self.weight = np.ascontiguousarray(weight).ravel()
+        self.per_point, self.nodes = way.per_point, way.nodes
+
+    def points(self) -> csr_matrix:
+        """Return the matrix from nodes to points, (n*M, C)."""
+        return self._matrix(self.weight, self.number, self.per_point, self.nodes.shape[0])
+
+    def _matrix(self, data: Array, number: Array, per_row: int, columns: int) -> csr_matrix:
+        start = np.arange(0, data.size + 1, per_row, dtype=np.int32)
+        return csr_matrix((data, number, start), shape=(start.size - 1, columns), copy=False)
+
+    def values(self, a: Array) -> Array:
+        """Return the features sigma_r(z_m), (n, M*R)."""
+        return _times(self.points(), self.nodes @ a.T).reshape(self.shape[0], -1)
+
+    def adjoint(self, u: Array) -> Array:
+        """Return sum over points of u (n*M, R) times B_i, (R, N)."""
+        return (self.nodes.T @ _times(self.points().T, u)).T
+
+    def design(self, readout: Array) -> Array:
+        """Return Psi, (n, K, R, N)."""
+        n, m = self.shape
+        out = np.empty((n, readout.shape[2], readout.shape[1], self.nodes.shape[1]))
+        weight = self.weight.reshape(n, m, self.per_point)
+        for k in range(out.shape[1]):
+            for r in range(out.shape[2]):
+                data = (weight * readout[:, r, k][:, None]).ravel()
+                matrix = self._matrix(data, self.number, m * self.per_point, self.nodes.shape[0])
+                out[:, k, r] = matrix @ self.nodes
+        return out
+
+    def lifted(self, u: Array) -> Array:
+        """Return sum over rows of B_i(z_m) u_k, (M, N, K)."""
+        n, m = self.shape
+        c = self.nodes.shape[0]
+        offset = (np.arange(m, dtype=np.int32) * c)[:, None]
+        number = (self.number.reshape(n, m, self.per_point) + offset).ravel()
+        matrix = self._matrix(self.weight, number, m * self.per_point, m * c)
+        sums = (matrix.T @ u).reshape(m, c, -1)
+        return np.matmul(self.nodes.T, sums)
+
+
+def _times(matrix: csr_matrix, dense: Array) -> Array:
+    if dense.shape[1] == 1:  # the product with a vector is the faster one
+        return (matrix @ np.ascontiguousarray(dense[:, 0]))[:, None]
+    return matrix @ dense
+
+
+class RowProblem:
+    """The problem from rows; the basis is applied block by block and kept where it fits.
+
+    Args:
+        rows: (n, d) scaled rows, or the pre-activations (n, M) where `weights` is None.
+        weights: W (d, M) or None.
+        y: (n, K).
+        sample_weight: (n,), all > 0.
+        basis: the N functions.
+        fit_intercept: whether features and targets are centred.
+        exact: evaluate the basis itself instead of interpolating it.
+        chunk_bytes: bound on the basis values held at one time.
+    """
+
+    def __init__(
+        self,
+        rows: Array,
+        weights: Array | None,
+        y: Array,
+        sample_weight: Array,
+        basis: Basis,
+        *,
+        fit_intercept: bool = True,
+        exact: bool = False,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        self.rows, self.weights, self.y, self.basis = rows, weights, y, basis
+        self.n_components = rows.shape[1] if weights is None else weights.shape[1]
+        self.n_outputs = y.shape[1]
+        self.weight_sum = float(sample_weight.sum())
+        self.share = sample_weight / self.weight_sum
+        self.fit_intercept = fit_intercept
+        self.target_mean = self.share @ y if fit_intercept else np.zeros(y.shape[1])
+        self.root = np.sqrt(self.share)
+        self.targets = (y - self.target_mean) * self.root[:, None]
+        self._way = Interpolation(basis, exact=exact)
+        self._chunk_bytes = chunk_bytes
+        each = self.n_components * self._way.per_point * 12
+        self._step = max(1, min(len(rows), chunk_bytes // each))
+        self._kept: PointBlock | None = None
+
+    def z(self, part: slice) -> Array:
+        """Return the pre-activations of some rows."""
+        return self.rows[part] if self.weights is None else self.rows[part] @ self.weights
+
+    def blocks(self) -> Iterator[tuple[slice, PointBlock]]:
+        """Yield slices of rows with their basis values."""
+        n = len(self.rows)
+        if self._kept is not None:
+            yield slice(0, n), self._kept
+            return
+        # a block that has to be made again in each pass is kept small enough for the caches
+        step = n if self._step >= n else max(1, self._step // 16)
+        for start in range(0, n, step):
+            part = slice(start, min(start + step, n))
+            block = PointBlock(self.z(part), self._way)
+            if step >= n:
+                self._kept = block
+            yield part, block
+
+    def features(self, a: Array) -> Array:
+        """Return Phi, (n, M*R), feature m*R + r."""
+        out = np.empty((len(self.rows), self.n_components * a.shape[0]))
+        for part, block in self.blocks():
+            out[part] = block.values(a)
+        return out
+
+    def scaled(self, a: Array) -> Array:
+        """Return centred features times sqrt(w/S)."""
+        phi = self.features(a)
+        if self.fit_intercept:
+            phi -= self.share @ phi
+        phi *= self.root[:, None]
+        return phi
+
+    def adjoint(self, slope: Array, readout: Array) -> Array:
+        """Return sum_n sum_k slope[n,k] sum_m V[m,r,k] B_i(z_nm), (R, N)."""
+        m, rank, outputs = readout.shape
+        flat = readout.reshape(m * rank, outputs).T
+        out = np.zeros((rank, self.basis.size))
+        for part, block in self.blocks():
+            out += block.adjoint((slope[part] @ flat).reshape(-1, rank))
+        return out
+
+    def evaluate(self, a: Array, alpha: float, smooth: float) -> Evaluation:
+        """Return J*(A), its gradient and the readout."""
+        penalty = penalty_matrix(self.basis.size, alpha, smooth)
+        phi = self.scaled(a)
+        flat = solve_rows(phi, self.targets, a @ penalty @ a.T, alpha)
+        residual = self.targets - phi @ flat
+        readout = flat.reshape(self.n_components, a.shape[0], -1)
+        size = readout_penalty(a, readout, alpha, smooth)
+        moment = self.adjoint(residual * self.root[:, None], readout)
+        gradient = objective_gradient(a, moment, readout, penalty)
+        return Evaluation(float((residual**2).sum() + size), gradient, readout)
+
+    def curvature(self, a: Array, readout: Array) -> Curvature:
+        """Return the second moments at (A, V)."""
+        m, rank, outputs = readout.shape
+        phi = self.scaled(a)
+        residual = self.targets - phi @ readout.reshape(m * rank, outputs)
+        slope = residual * self.root[:, None]
+        design = np.empty((len(phi), outputs, rank, self.basis.size))
+        error = np.zeros((m, self.basis.size, outputs))
+        for part, block in self.blocks():
+            design[part] = block.design(readout)
+            error += block.lifted(slope[part])
+        if self.fit_intercept:
+            design -= np.tensordot(self.share, design, axes=1)
+        design *= self.root[:, None, None, None]
+        flat = design.reshape(len(phi) * outputs, -1)
+        return Curvature(
+            design_gram=flat.T @ flat,
+            design_target=flat.T @ self.targets.ravel(),
+            error=error,
+            feature_design=(phi.T @ design.reshape(len(phi), -1)).reshape(
+                m, rank, outputs, rank, self.basis.size
+            ),
+        )
+
+    def path(self, a: Array, ratio: float, *, keep_rows: bool = False) -> RidgePath:
+        """Return the ridge path at A, with smooth = ratio * alpha."""
+        inner = a @ penalty_matrix(self.basis.size, 1.0, ratio) @ a.T
+        share = self.share if self.fit_intercept else None
+        return path_of_rows(
+            self.scaled(a), self.targets, inner, self.weight_sum, share, keep_rows=keep_rows
+        )
+
+    def lifted_ridge(self, alpha: float | None) -> Array | None:
+        """Return Theta (M*K, N) of the lifted ridge on at most 1000 evenly spaced rows."""
+        m, n_basis = self.n_components, self.basis.size
+        if m * n_basis > LIFTED_LIMIT:
+            return None
+        part = slice(None, None, -(-len(self.rows) // _SPECTRAL_ROWS))
+        lifted = self.basis.values(self.z(part)).reshape(-1, m * n_basis)
+        share = self.share[part] / self.share[part].sum()
+        targets = self.y[part]
+        if self.fit_intercept:
+            lifted -= share @ lifted
+            targets = targets - share @ targets
+        root = np.sqrt(share)[:, None]
+        lifted *= root
+        ridge = _lifted_alpha(alpha, float((lifted**2).sum()), m * n_basis)
+        theta = solve_rows(lifted, targets * root, np.array([[ridge]]), ridge)
+        return theta.reshape(m, n_basis, -1).transpose(0, 2, 1).reshape(-1, n_basis)
+
+    def intercept(self, a: Array, readout: Array) -> Array:
+        """Return b (K,)."""
+        if not self.fit_intercept:
+            return np.zeros(self.n_outputs)
+        mean = self.share @ self.features(a)
+        return self.target_mean - mean @ readout.reshape(-1, self.n_outputs)
+
+    def moments(self, a: Array) -> FeatureMoments:
+        """Return the moments of the features at A."""
+        phi = self.features(a)
+        mean = self.share @ phi if self.fit_intercept else np.zeros(phi.shape[1])
+        phi -= mean
+        phi *= self.root[:, None]
+        square = (self.targets**2).sum(axis=0)
+        cross = phi.T @ self.targets
+        return FeatureMoments(phi.T @ phi, cross, mean, self.target_mean, square, self.weight_sum)
+
+    def objective(self, a: Array, readout: Array, alpha: float, smooth: float) -> float:
+        """Return J at (A, V), the intercept at its best."""
+        residual = self.targets - self.scaled(a) @ readout.reshape(-1, self.n_outputs)
+        return float((residual**2).sum()) + readout_penalty(a, readout, alpha, smooth)
+
+
+def _lifted_alpha(alpha: float | None, trace: float, size: int) -> float:
+    """Return the lifted ridge's penalty: the one asked for, or a small share of the trace."""
+    relative = trace / size
+    return max(1e-4 * relative if alpha is None else alpha, 1e-12 * relative, 1e-300)
+
+
+class LiftedProblem:
+    """The problem from lifted statistics: no row is looked at.
+
+    Args:
+        gram: sum w b b^T, (M*N, M*N), index m*N + i.
+        cross: sum w b y^T, (M*N, K).
+        feature_sum: sum w b, (M*N,).
+        target_sum: sum w y, (K,).
+        target_square_sum: sum w y^2, (K,).
+        weight_sum: sum w.
+        basis: the N functions.
+        fit_intercept: whether features and targets are centred.
+    """
+
+    def __init__(
+        self,
+        gram: Array,
+        cross: Array,
+        feature_sum: Array,
+        target_sum: Array,
+        target_square_sum: Array,
+        weight_sum: float,
+        basis: Basis,
+        *,
+        fit_intercept: bool = True,
+    ) -> None:
+        n_basis, s = basis.size, weight_sum
+        m = gram.shape[0] // n_basis
+        self.basis, self.n_components, self.n_outputs = basis, m, cross.shape[1]
+        self.weight_sum, self.fit_intercept = s, fit_intercept
+        self._mean = feature_sum.reshape(m, n_basis).T / s
+        self._target_mean = target_sum / s if fit_intercept else np.zeros(self.n_outputs)
+        # functions before units: contractions over either end are then plain matrix products
+        self._gram = np.ascontiguousarray(
+            gram.reshape(m, n_basis, m, n_basis).transpose(1, 0, 3, 2)
+        )
+        self._gram /= s
+        self._cross = cross.reshape(m, n_basis, -1).transpose(1, 0, 2) / s
+        square = target_square_sum / s
+        if fit_intercept:
+            flat = self._mean.ravel()
+            view = self._gram.reshape(flat.size, flat.size)
+            for start in range(0, flat.size, 256):
+                view[start : start + 256] -= flat[start : start + 256, None] * flat
+            self._cross = self._cross - self._mean[:, :, None] * self._target_mean
+            square = square - self._target_mean**2
+        self._square = np.maximum(square, 0.0)
+        self.square = float(self._square.sum())
+        self._half: tuple[bytes, Array] | None = None
+
+    def _half_product(self, a: Array) -> Array:
+        """Return sum_i A[r,i] G[i,m,j,m'], (R, M, N, M), remembering the last one."""
+        key = a.tobytes()
+        if self._half is None or self._half[0] != key:
+            m, n_basis = self.n_components, self.basis.size
+            product = a @ self._gram.reshape(n_basis, -1)
+            self._half = (key, product.reshape(a.shape[0], m, n_basis, m))
+        return self._half[1]
+
+    def moments(self, a: Array) -> FeatureMoments:
+        """Return the moments of the features at A."""
+        rank, m = a.shape[0], self.n_components
+        half = self._half_product(a).reshape(rank * m, self.basis.size, m)
+        gram = np.matmul(a, half).reshape(rank, m, rank, m)
+        gram = gram.transpose(1, 0, 3, 2).reshape(m * rank, m * rank)
+        cross = np.tensordot(self._cross, a, axes=(0, 1)).transpose(0, 2, 1)
+        mean = (self._mean.T @ a.T).ravel() * self.fit_intercept
+        return FeatureMoments(
+            (gram + gram.T) / 2,
+            cross.reshape(m * rank, -1),
+            mean,
+            self._target_mean,
+            self._square,
+            self.weight_sum,
+        )
+
+    def objective(self, a: Array, readout: Array, alpha: float, smooth: float) -> float:
+        """Return J at (A, V), the intercept at its best."""
+        flat = readout.reshape(-1, self.n_outputs)
+        at = self.moments(a)
+        fit = float((flat * (at.gram @ flat - 2 * at.cross)).sum())
+        return self.square + fit + readout_penalty(a, readout, alpha, smooth)
+
+    def _error(self, a: Array, readout: Array) -> Array:
+        """Return the residuals against every lifted feature, (N, M, K)."""
+        m, rank, outputs = readout.shape
+        half = self._half_product(a).reshape(rank * m, -1)
+        flat = readout.transpose(1, 0, 2).reshape(rank * m, outputs)
+        return self._cross - (flat.T @ half).T.reshape(self.basis.size, m, outputs)
+
+    def evaluate(self, a: Array, alpha: float, smooth: float) -> Evaluation:
+        """Return J*(A), its gradient and the readout."""
+        penalty = penalty_matrix(self.basis.size, alpha, smooth)
+        at = self.moments(a)
+        flat = solve_gram(at.gram, at.cross, a @ penalty @ a.T, alpha)
+        readout = flat.reshape(self.n_components, a.shape[0], -1)
+        moment = np.tensordot(readout, self._error(a, readout), axes=((0, 2), (1, 2)))
+        gradient = objective_gradient(a, moment, readout, penalty)
+        return Evaluation(self.square - float((at.cross * flat).sum()), gradient, readout)
+
+    def curvature(self, a: Array, readout: Array) -> Curvature:
+        """Return the second moments at (A, V)."""
+        m, rank, outputs = readout.shape
+        n_basis = self.basis.size
+        half = self._half_product(a)
+        flat = readout.reshape(m, rank * outputs)
+        feature = (half.reshape(-1, m) @ flat).reshape(rank, m, n_basis, rank, outputs)
+        whole = (self._gram.reshape(-1, m) @ flat).reshape(n_basis, m, n_basis, rank, outputs)
+        gram = np.einsum("mrk,imjqk->riqj", readout, whole, optimize=True)
+        target = np.einsum("mrk,imk->ri", readout, self._cross, optimize=True)
+        return Curvature(
+            design_gram=gram.reshape(rank * n_basis, rank * n_basis),
+            design_target=target.ravel(),
+            error=self._error(a, readout).transpose(1, 0, 2),
+            feature_design=feature.transpose(1, 0, 4, 3, 2),
+        )
+
+    def path(self, a: Array, ratio: float, *, keep_rows: bool = False) -> RidgePath:
+        """Return the ridge path at A, with smooth = ratio * alpha; rows cannot be kept."""
+        del keep_rows
+        inner = a @ penalty_matrix(self.basis.size, 1.0, ratio) @ a.T
+        return path_of_moments(self.moments(a), inner, intercept=self.fit_intercept)
+
+    def lifted_ridge(self, alpha: float | None) -> Array | None:
+        """Return Theta (M*K, N) of the lifted ridge."""
+        size = self.n_components * self.basis.size
+        if size > LIFTED_LIMIT:
+            return None
+        gram = self._gram.reshape(size, size)
+        ridge = _lifted_alpha(alpha, float(np.trace(gram)), size)
+        theta = solve_gram(gram, self._cross.reshape(size, -1), np.array([[ridge]]), ridge)
+        shape = (self.basis.size, self.n_components, -1)
+        return theta.reshape(shape).transpose(1, 2, 0).reshape(-1, self.basis.size)
+
+    def intercept(self, a: Array, readout: Array) -> Array:
+        """Return b (K,)."""
+        if not self.fit_intercept:
+            return np.zeros(self.n_outputs)
+        mean = (self._mean.T @ a.T).ravel()
+        return self._target_mean - mean @ readout.reshape(-1, self.n_outputs)

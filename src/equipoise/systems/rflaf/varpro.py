@@ -1,0 +1,241 @@
+"""Variable projection: the readout is eliminated, the activation alone is optimised.
+
+J*(A) = min over V, b of J (Golub and Pereyra). By the envelope theorem its gradient is the partial
+gradient at the best readout; it depends on the row space of A only, so A is kept orthonormal.
+L-BFGS goes most of the way, Newton's method with |eigenvalues| the rest.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.optimize import minimize
+
+from equipoise.core.errors import InvalidInput
+from equipoise.systems.rflaf.objective import Array, Basis
+from equipoise.systems.rflaf.problem import Evaluation, Problem, RowProblem
+from equipoise.systems.rflaf.ridge import add_penalty, penalty_matrix
+
+_NEWTON_SIZE = 160  # R*N above which Newton's moments cost more than they save
+
+
+@dataclass(frozen=True)
+class ReducedObjective:
+    """J*(A): least objective over readout and intercept, and its gradient shaped like `coef`."""
+
+    value: float
+    gradient: Array
+    readout: Array
+    intercept: Array | float
+
+
+def reduced_objective(
+    coef: ArrayLike,
+    Z: ArrayLike,
+    y: ArrayLike,
+    basis: Basis,
+    *,
+    alpha: float,
+    smooth: float = 0.0,
+    sample_weight: ArrayLike | None = None,
+    fit_intercept: bool = True,
+) -> ReducedObjective:
+    """Return J* of one activation (N,) or several (R, N), with its envelope gradient.
+
+    Args:
+        coef: activation coefficients; J* does not depend on their scale.
+        Z: pre-activations, (n, M).
+        y: targets, (n,) or (n, K).
+        basis: the N functions, evaluated exactly.
+        alpha: ridge penalty.
+        smooth: penalty on second differences of the coefficients.
+        sample_weight: (n,).
+        fit_intercept: whether b is fitted.
+
+    Returns:
+        `readout` is (M,) or (M, K), with (R, N) coefficients (M, R) or (M, R, K).
+    """
+    a = np.asarray(coef, dtype=np.float64)
+    z, target = np.asarray(Z, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if a.ndim not in (1, 2) or a.shape[-1] != basis.size:
+        raise InvalidInput(f"coef has shape {a.shape}; the basis has {basis.size} functions")
+    if z.ndim != 2 or target.ndim not in (1, 2) or len(target) != len(z):
+        raise InvalidInput(f"Z {z.shape} and y {target.shape} need one row each per sample")
+    if not (alpha >= 0 and smooth >= 0):
+        raise InvalidInput(f"alpha is {alpha!r}, smooth {smooth!r}; both must be >= 0")
+    w = np.ones(len(z)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    problem = RowProblem(
+        z, None, target.reshape(len(z), -1), w, basis, fit_intercept=fit_intercept, exact=True
+    )
+    rows = np.atleast_2d(a)
+    out = problem.evaluate(rows, alpha, smooth)
+    intercept = problem.intercept(rows, out.readout)
+    readout = out.readout
+    if a.ndim == 1:
+        readout = readout[:, 0]
+    if target.ndim == 1:
+        return ReducedObjective(
+            out.value, out.gradient.reshape(a.shape), readout[..., 0], float(intercept[0])
+        )
+    return ReducedObjective(out.value, out.gradient.reshape(a.shape), readout, intercept)
+
+
+def orthonormal(a: Array) -> tuple[Array, Array]:
+    """Return (Q, T) with A = T Q, rows of Q (R, N) orthonormal, T (R, R)."""
+    q, r = np.linalg.qr(a.T)
+    sign = np.where(np.diag(r) < 0, -1.0, 1.0)
+    return (q * sign).T, (r * sign[:, None]).T
+
+
+def hessian(problem: Problem, a: Array, readout: Array, alpha: float, smooth: float) -> Array:
+    """Return the Hessian of J* at A (R*N, R*N), with `readout` the best one there."""
+    m, rank, outputs = readout.shape
+    n_basis = a.shape[1]
+    penalty = penalty_matrix(n_basis, alpha, smooth)
+    moments = problem.curvature(a, readout)
+    size = np.einsum("mrk,mqk->rq", readout, readout)
+    own = 2 * moments.design_gram + 2 * np.kron(size, penalty)
+    # d/dA of the readout's normal equations, (M, R, K, R', N)
+    mixed = 2 * moments.feature_design
+    pa = a @ penalty
+    mixed = mixed + 2 * np.einsum("ri,mqk->mrkqi", pa, readout)
+    pull = 2 * np.einsum("qi,mqk->mki", pa, readout) - 2 * moments.error.transpose(0, 2, 1)
+    for r in range(rank):
+        mixed[:, r, :, r, :] += pull
+    system = 2 * add_penalty(problem.moments(a).gram, a @ pa.T)
+    flat = mixed.reshape(m * rank, outputs * rank * n_basis)
+    solved = _solve(system, flat).reshape(m * rank, outputs, rank * n_basis)
+    flat = flat.reshape(m * rank, outputs, rank * n_basis)
+    own -= np.tensordot(flat, solved, axes=((0, 1), (0, 1)))
+    return (own + own.T) / 2
+
+
+def _solve(system: Array, right: Array) -> Array:
+    try:
+        return cho_solve(cho_factor(system, lower=True), right)
+    except LinAlgError:
+        return np.linalg.lstsq(system, right, rcond=None)[0]
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Where a descent ended: orthonormal A, its evaluation, and J after every iteration."""
+
+    coef: Array
+    evaluation: Evaluation
+    history: tuple[float, ...]
+
+    @property
+    def value(self) -> float:
+        """J* at the end."""
+        return self.evaluation.value
+
+
+def descend(
+    problem: Problem,
+    a: Array,
+    alpha: float,
+    smooth: float,
+    *,
+    max_iter: int,
+    tol: float,
+    newton: bool = True,
+) -> Descent:
+    """Minimise J* from A: L-BFGS, then Newton, until the relative decrease is below `tol`."""
+    coef, _ = orthonormal(a)
+    quick = max_iter if not newton else max(1, min(max_iter, max_iter // 2 + 5))
+    at, history = _lbfgs(problem, coef, alpha, smooth, quick, tol)
+    if newton and coef.size <= _NEWTON_SIZE:
+        at, tail = _newton(problem, at, alpha, smooth, max_iter - len(history) + 1, tol)
+        history = history + tail
+    return Descent(at[0], at[1], tuple(history))
+
+
+def _lbfgs(
+    problem: Problem, coef: Array, alpha: float, smooth: float, max_iter: int, tol: float
+) -> tuple[tuple[Array, Evaluation], list[float]]:
+    first = problem.evaluate(coef, alpha, smooth)
+    best = (coef, first)
+    history = [first.value]
+    scale = first.value if first.value > 0 else 1.0
+    shape = coef.shape
+
+    def value(x: Array) -> tuple[float, Array]:
+        nonlocal best
+        q, t = orthonormal(x.reshape(shape))
+        out = problem.evaluate(q, alpha, smooth)
+        if out.value < best[1].value:
+            best = (q, out)
+        gradient = np.linalg.solve(t.T, out.gradient)
+        return out.value / scale, gradient.ravel() / scale
+
+    def follow(x: Array) -> None:
+        history.append(best[1].value)
+        if history[-2] - history[-1] <= tol * abs(history[-2]):
+            raise StopIteration
+
+    if max_iter >= 1 and np.abs(first.gradient).max() > 1e-14 * scale:
+        minimize(
+            value,
+            coef.ravel(),
+            jac=True,
+            method="L-BFGS-B",
+            callback=follow,
+            options={"maxiter": max_iter, "ftol": 0.0, "gtol": 0.0, "maxcor": 20},
+        )
+    return best, history
+
+
+def _newton(
+    problem: Problem,
+    at: tuple[Array, Evaluation],
+    alpha: float,
+    smooth: float,
+    max_iter: int,
+    tol: float,
+) -> tuple[tuple[Array, Evaluation], list[float]]:
+    """Take Newton steps in the directions that change the row space, while they decrease J."""
+    history: list[float] = []
+    for _ in range(max_iter):
+        a, out = at
+        step = _newton_step(problem, a, out, alpha, smooth)
+        found = None
+        length = 1.0
+        while length > 1e-3:
+            candidate, _ = orthonormal(a + length * step)
+            tried = problem.evaluate(candidate, alpha, smooth)
+            if tried.value < out.value:
+                found = (candidate, tried)
+                break
+            length /= 4
+        if found is None:
+            break
+        at = found
+        history.append(found[1].value)
+        # a last step below tol squares the error once more: rounding, not tol, then decides
+        if out.value - found[1].value <= 1e-5 * tol * abs(out.value):
+            break
+    return at, history
+
+
+def _newton_step(
+    problem: Problem, a: Array, out: Evaluation, alpha: float, smooth: float
+) -> Array:
+    rank, n_basis = a.shape
+    second = hessian(problem, a, out.readout, alpha, smooth)
+    # moves inside the row space change nothing: keep to its complement
+    complement = np.linalg.svd(a)[2][rank:]
+    if complement.size == 0:
+        return np.zeros_like(a)
+    basis = np.kron(np.eye(rank), complement)
+    inner = basis @ second @ basis.T
+    values, vectors = np.linalg.eigh((inner + inner.T) / 2)
+    size = np.abs(values)
+    size = np.maximum(size, 1e-10 * size.max(initial=0.0) + 1e-300)
+    gradient = basis @ out.gradient.ravel()
+    step = -vectors @ ((vectors.T @ gradient) / size)
+    length = np.linalg.norm(step)
+    if length > 1.0:
+        step = step / length
+    return (step @ basis).reshape(rank, n_basis)
