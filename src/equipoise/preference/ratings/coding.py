@@ -163,6 +163,7 @@ def _outcomes(column: NDArray[Any]) -> Codes:
     if wrong.any():
         row = int(np.argmax(wrong))
         value = column[row]
+        value = value.item() if isinstance(value, np.generic) else value
         close = nearest(value, OUTCOMES) if isinstance(value, str) else None
         hint = f"; did you mean {close!r}?" if close else ""
         raise InvalidInput(

@@ -21,6 +21,7 @@ from equipoise.preference.ratings.newton import (
     assemble,
     covariance_diagonal,
     maximise,
+    sandwich_product,
 )
 from equipoise.preference.ratings.tally import tally_difference
 
@@ -125,12 +126,11 @@ class StrengthSolution:
 
     def anchored_diagonal(self, r: int, moved: Floats) -> Any:
         """Return the diagonal covariance of t - t_r, exact in its cross terms (sparse systems)."""
-        unit = np.zeros(self.system.matrix.shape[0])
+        assert isinstance(self.system, SparseSystem)
+        unit = np.zeros((self.system.matrix.shape[0], 1))
         unit[r] = 1.0
-        image = self.system.solve(unit)
-        if self.middle is not None:
-            image = self.system.solve(self.middle @ image)
-        crossed = image[: len(moved)]
+        centred = len(moved) if self.system.gauge is None else 0
+        crossed = sandwich_product(self.system, self.middle, unit, centred)[: len(moved), 0]
         diagonal = np.asarray(self.covariance.diagonal())
         shifted = diagonal + moved * (crossed[r] - 2 * crossed)
         shifted[r] = 0.0
@@ -208,7 +208,8 @@ def _covariance(
     k = problem.k
     if isinstance(system, SparseSystem):
         information = csr_array(system.matrix)[:k, :k]
-        return diags_array(covariance_diagonal(system, middle)[:k]), information
+        centred = k if problem.gauge is None else 0
+        return diags_array(covariance_diagonal(system, middle, centred)[:k]), information
     inverse = system.inverse()
     whole = inverse if middle is None else inverse @ middle @ inverse
     spread = (whole + whole.T)[:k, :k] / 2
