@@ -186,12 +186,12 @@ class _Table:
     def weighted(self, weight: Floats, ridge: float) -> Any:
         """Return the normal equations [x z]' diag(weight) [x z] + ridge on the features."""
         loaded = weight[:, None] * self.z
-        border = np.column_stack([self._spread(column) for column in loaded.T])
+        border = np.array([self._spread(column) for column in loaded.T]).reshape(-1, self.k).T
         return assemble(
             self.k,
             self.pairs,
             tally(self.pair_of, weight, len(self.pairs)),
-            border=border.reshape(self.k, self.z.shape[1]),
+            border=border,
             corner=self.z.T @ loaded + ridge * np.eye(self.z.shape[1]),
         )
 
