@@ -7,10 +7,10 @@ from string import ascii_uppercase
 from typing import Any
 
 from equipoise.core.errors import InvalidInput, unknown_name
+from equipoise.evaluation.reading import located
 from equipoise.evaluation.rows import QUESTION_NAMES, Row
+from equipoise.text.messages import Message, check_messages
 
-Message = Mapping[str, str]
-ROLES = ("system", "user", "assistant")
 # A labelled prompt list says which prompts are safe; a model should comply with those.
 _EXPECTED = {
     "comply": ("comply", "safe", "benign", "harmless"),
@@ -103,7 +103,7 @@ def item_from_row(
     if not own and values["question"] is not None:
         own = (_user_message(str(values["question"]), choices, template),)
     leading = () if system is None or any(m["role"] == "system" for m in own) else (system,)
-    messages = (*({"role": "system", "content": text} for text in leading), *before, *own)
+    messages = (*(Message(role="system", content=text) for text in leading), *before, *own)
     identity = default_id if values["id"] in (None, "") else str(values["id"])
     return Item(
         id=identity,
@@ -174,15 +174,8 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
 def _messages(raw: Any, where: str) -> tuple[Message, ...]:
     if raw is None:
         return ()
-    if not isinstance(raw, list) or not raw:
-        raise InvalidInput(f"{where}: messages must be a list of role/content, got {raw!r:.80}")
-    for message in raw:
-        shaped = isinstance(message, Mapping) and set(message) == {"role", "content"}
-        if not shaped or message["role"] not in ROLES or not isinstance(message["content"], str):
-            raise InvalidInput(
-                f"{where}: message {message!r:.80} needs a role ({', '.join(ROLES)}) and a content"
-            )
-    return tuple(dict(message) for message in raw)
+    with located(where):
+        return check_messages(raw)
 
 
 def _texts(raw: Any, name: str, where: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.files import JsonlProblem, iter_jsonl, write_atomic
+from equipoise.evaluation.reading import located
 from equipoise.evaluation.task_file import DIMENSIONS, MAX_MISSING
 
 _TEXTS = ("model", "task", "category", "task_version", "task_hash", "judge", "split", "source")
@@ -170,10 +171,8 @@ def read_results(path: str | Path) -> list[TaskResult]:
             raise InvalidInput(f"{path}, line {line}: {row.reason}: {row.text}")
         if not isinstance(row, Mapping):
             raise InvalidInput(f"{path}, line {line}: a result row is an object, got {row!r:.80}")
-        try:
+        with located(f"{path}, line {line}"):
             results.append(TaskResult.from_json(row))
-        except InvalidInput as error:
-            raise InvalidInput(f"{path}, line {line}: {error}") from None
     return results
 
 

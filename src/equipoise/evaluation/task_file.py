@@ -1,13 +1,13 @@
 """The keys of a task file, and what each may hold."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.evaluation.items import ROW_KEYS
+from equipoise.evaluation.reading import read_toml
 
 DIMENSIONS = ("capability", "safety")
 MAX_MISSING = 0.05
@@ -25,27 +25,18 @@ _OTHERS = ("scorer_options", "fields", "few_shot", "first_seen", "max_missing")
 _KEYS = (*_TEXTS, *_WORDS, *_OTHERS)
 
 
-@contextmanager
-def located(where: str) -> Iterator[None]:
-    """Put `where` in front of the message of an `InvalidInput` raised inside."""
-    try:
-        yield
-    except InvalidInput as error:
-        raise InvalidInput(f"{where}: {error}") from None
-
-
-def check_table(table: Mapping[str, Any], file: Path) -> None:
-    """Check every key of a parsed task file.
+def read_task_table(file: Path) -> dict[str, Any]:
+    """Read a task file and check every key.
 
     Raises:
         InvalidInput: an unknown or absent key, or a value of the wrong kind; names the file.
     """
-    for key in table:
-        if key not in _KEYS:
-            raise unknown_name(f"key in {file}", key, _KEYS)
-    for key in _REQUIRED:
-        if key not in table:
-            raise InvalidInput(f"{file} lacks {key!r}; a task needs {', '.join(_REQUIRED)}")
+    table = read_toml(file, _KEYS, _REQUIRED)
+    _check_table(table, file)
+    return table
+
+
+def _check_table(table: Mapping[str, Any], file: Path) -> None:
     for key in _TEXTS:
         if key in table and (not isinstance(table[key], str) or not table[key].strip()):
             raise InvalidInput(

@@ -1,7 +1,6 @@
 """A task: two data files, no code. Load one, check every key, and fingerprint what was asked."""
 
 import hashlib
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -12,9 +11,10 @@ from typing import Any, Literal
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.files import canonical_json
 from equipoise.evaluation.items import ROW_KEYS, Item, Message, item_from_row
+from equipoise.evaluation.reading import located
 from equipoise.evaluation.rows import Row, read_rows
 from equipoise.evaluation.scoring import Score, Scorer, get_scorer
-from equipoise.evaluation.task_file import MAX_MISSING, check_table, located
+from equipoise.evaluation.task_file import MAX_MISSING, read_task_table
 
 FIXTURES = "fixtures"
 
@@ -93,12 +93,8 @@ def load_task(path: str | Path) -> Task:
     'capability'
     """
     file = _task_file(Path(path))
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file} is not TOML: {error}") from None
-    check_table(table, file)
-    with located(str(file)):
+    table = read_task_table(file)
+    with located(file):
         scorer = get_scorer(table["scorer"], **table.get("scorer_options", {}))
     few_shot = tuple(_few_shot(table, file))
     items = tuple(_load_items(table, file, scorer, few_shot))

@@ -1,0 +1,79 @@
+"""Scorers that ask somebody else: `judge` (a `Judge`) and `reward` (a reward function)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from equipoise.core.errors import InvalidInput
+from equipoise.evaluation.items import Item
+from equipoise.evaluation.judging import Judge, Reward, first_verdict, logistic, rewards
+from equipoise.evaluation.score import Score
+
+
+def score_judge(reply: str, item: Item, *, judge: Judge | None = None) -> Score:
+    """The worth that a judge gives the reply; None, never one half, where it gives none."""
+    if judge is None:
+        raise InvalidInput(
+            "scorer 'judge' has no judge; use get_scorer('judge', judge=...) or "
+            "task.bound(judge=...)"
+        )
+    verdict = first_verdict(judge, item.question, reply, item)
+    return Score(verdict.value, verdict.label, verdict.raw[:200])
+
+
+def score_reward(
+    reply: str,
+    item: Item,
+    *,
+    reward: Reward | None = None,
+    threshold: float = 0.0,
+    scale: float = 1.0,
+) -> Score:
+    """`logistic((r - threshold) / scale)` of the reward r of (question, reply)."""
+    if reward is None:
+        raise InvalidInput(
+            "scorer 'reward' has no reward; use get_scorer('reward', reward=...) or "
+            "task.bound(reward=...)"
+        )
+    value = rewards(reward, [item.question], [reply])[0]
+    return Score(logistic((value - threshold) / scale), "reward", f"{value:.6g}")
+
+
+def check_reward_options(*, threshold: float = 0.0, scale: float = 1.0) -> None:
+    """Raise `InvalidInput` for a threshold or scale that is no number, or a scale <= 0."""
+    for name, value in (("threshold", threshold), ("scale", scale)):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+            raise InvalidInput(f"{name} is {value!r}; it must be a finite number")
+    if scale <= 0:
+        raise InvalidInput(f"scale is {scale!r}; it must be > 0")
+
+
+def fit_reward_scale(values: Sequence[float], labels: Sequence[int]) -> tuple[float, float]:
+    """Fit `(threshold, scale)` so that `logistic((r - threshold) / scale)` predicts good replies.
+
+    Logistic regression of the labels on the standardised rewards, with a ridge of 1 that keeps the
+    scale positive and finite where the labels separate.
+
+    Args:
+        values: rewards (n,).
+        labels: 1 for a good reply, 0 for a bad one (n,).
+
+    Raises:
+        InvalidInput: unequal lengths, one class only, rewards that do not vary, or rewards that
+            fall as replies get better.
+    """
+    x, y = np.asarray(values, dtype=np.float64), np.asarray(labels)
+    if x.ndim != 1 or x.shape != y.shape or set(np.unique(y)) != {0, 1}:
+        raise InvalidInput(
+            "needed are equally many rewards and labels, with labels 0 and 1 both present"
+        )
+    spread = float(x.std())
+    if not np.isfinite(x).all() or spread == 0:
+        raise InvalidInput("the rewards must be finite and not all equal")
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression().fit(((x - x.mean()) / spread)[:, None], y)
+    slope = float(model.coef_[0, 0]) / spread
+    if slope <= 0:
+        raise InvalidInput("better replies have lower rewards here; check the sign of the reward")
+    return float(x.mean()) - float(model.intercept_[0]) / slope, 1.0 / slope

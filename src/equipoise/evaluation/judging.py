@@ -1,0 +1,173 @@
+"""Judges: the protocol that every room wraps, its records, and the judges that need no model."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from equipoise.core.errors import InvalidInput
+from equipoise.evaluation.items import Item
+from equipoise.evaluation.scoring import Scorer
+
+Reward = Callable[[Sequence[str], Sequence[str]], ArrayLike]
+
+
+@dataclass(frozen=True)
+class JudgeRequest:
+    """One question to a judge: how good is a reply, or which of two is better.
+
+    Attributes:
+        prompt: what was asked of the model.
+        replies: one reply, or two that are compared.
+        item: the task's item, for judges that know the right answer.
+
+    Raises:
+        InvalidInput: no reply, or more than two.
+    """
+
+    prompt: str
+    replies: tuple[str, ...]
+    item: Item | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.replies, str) or len(self.replies) not in (1, 2):
+            raise InvalidInput(f"replies must be a tuple of 1 or 2 texts, got {self.replies!r:.80}")
+        object.__setattr__(self, "replies", tuple(self.replies))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judge's answer.
+
+    Attributes:
+        value: with one reply its worth in [0, 1]; with two the probability that the first is
+            better; None where the judge gave no usable answer.
+        label: with two replies `a`, `b` or `tie`; else the judge's own class.
+        raw: what the judge said, word for word.
+        judge: identity of the judge.
+    """
+
+    value: float | None
+    label: str
+    raw: str = ""
+    judge: str = ""
+
+
+class Judge(Protocol):
+    """Anything that answers judge requests, in their order."""
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> list[Verdict]:
+        """Return one verdict for each request."""
+        ...
+
+
+def pair_label(value: float) -> str:
+    """Return `a`, `b` or `tie` for the probability that the first reply is better."""
+    return "tie" if value == 0.5 else "a" if value > 0.5 else "b"
+
+
+@dataclass(frozen=True)
+class RuleJudge:
+    """Judges by a scorer, without any model; of two replies the one that scores higher is better.
+
+    Attributes:
+        scorer: the rule, e.g. `get_scorer("refusal", expect="comply")`.
+    """
+
+    scorer: Scorer
+
+    @property
+    def identity(self) -> str:
+        """Name and version of the rule."""
+        return f"rule:{self.scorer.name}@{self.scorer.version}"
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> list[Verdict]:
+        """Score each reply; a request without an item is scored by the scorer's options alone."""
+        return [self._verdict(request) for request in requests]
+
+    def _verdict(self, request: JudgeRequest) -> Verdict:
+        item = request.item or Item("item")
+        scores = [self.scorer.score(reply, item) for reply in request.replies]
+        raw = " / ".join(score.label for score in scores)
+        if len(scores) == 1:
+            return Verdict(scores[0].value, scores[0].label, raw, self.identity)
+        first, second = scores[0].value, scores[1].value
+        if first is None or second is None:
+            return Verdict(None, "unscored", raw, self.identity)
+        value = 0.5 if first == second else float(first > second)
+        return Verdict(value, pair_label(value), raw, self.identity)
+
+
+@dataclass(frozen=True)
+class RewardJudge:
+    """Judges by a reward r: `logistic((r - threshold) / scale)`; of two by r1 - r2 over scale.
+
+    Attributes:
+        reward: callable `(prompts, responses) -> (n,)`.
+        threshold: reward of a reply worth one half.
+        scale: reward difference that moves log-odds by one, > 0.
+        name: identity of the reward.
+    """
+
+    reward: Reward
+    threshold: float = 0.0
+    scale: float = 1.0
+    name: str = "reward"
+
+    @property
+    def identity(self) -> str:
+        """Name of the reward with its calibration."""
+        return f"reward:{self.name}@{self.threshold:g},{self.scale:g}"
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> list[Verdict]:
+        """Ask the reward for all replies in one call."""
+        prompts = [request.prompt for request in requests for _ in request.replies]
+        values = iter(rewards(self.reward, prompts, [r for q in requests for r in q.replies]))
+        verdicts = []
+        for request in requests:
+            given = [next(values) for _ in request.replies]
+            raw = " / ".join(f"{value:.6g}" for value in given)
+            other = given[1] if len(given) == 2 else self.threshold
+            worth = logistic((given[0] - other) / self.scale)
+            label = pair_label(worth) if len(given) == 2 else "reward"
+            verdicts.append(Verdict(worth, label, raw, self.identity))
+        return verdicts
+
+
+def rewards(reward: Reward, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+    """Return the rewards of `responses`, checked: one finite number each.
+
+    Raises:
+        InvalidInput: another number of values, or a value that is not finite.
+    """
+    if not prompts:
+        return []
+    values = np.asarray(reward(prompts, responses), dtype=np.float64)
+    if values.shape != (len(prompts),) or not np.isfinite(values).all():
+        raise InvalidInput(
+            f"the reward gave shape {values.shape} for {len(prompts)} replies, or a value that is "
+            "not finite; it must return one finite number each"
+        )
+    return [float(value) for value in values]
+
+
+def logistic(x: float) -> float:
+    """Return 1 / (1 + exp(-x)) without overflow.
+
+    >>> logistic(0.0), logistic(-1000.0)
+    (0.5, 0.0)
+    """
+    return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else 1.0 - 1.0 / (1.0 + math.exp(max(x, -700.0)))
+
+
+def first_verdict(judge: Judge, prompt: str, reply: str, item: Item | None = None) -> Verdict:
+    """Ask a judge about one reply."""
+    return judge.judge([JudgeRequest(prompt, (reply,), item)])[0]
+
+
+def identity_of(judge: Any) -> str:
+    """Return what identifies a judge in cache keys: its `identity`, else the name of its class."""
+    return str(getattr(judge, "identity", type(judge).__name__))
