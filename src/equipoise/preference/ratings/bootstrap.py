@@ -13,6 +13,7 @@ from equipoise.preference.ratings import likelihood
 from equipoise.preference.ratings.bradley_terry import (
     SCALE,
     check_options,
+    inside_classes,
     position_of,
     rated_graph,
     strength_problem,
@@ -129,12 +130,7 @@ class _Refit:
         self.problem = strength_problem(counts, self.graph, tie_model, prior)
         self.tolerance = 1e-9 * max(1.0, self.problem.battles)
         self.point = find_maximum(self.problem, self.tolerance, 100).point
-        rated = np.zeros(len(counts.models), dtype=bool)
-        rated[self.graph.rated] = True
-        i, j = counts.pairs.T
-        self.inside = rated[i] & rated[j]
-        if prior == 0:
-            self.inside &= self.graph.group[i] == self.graph.group[j]
+        self.inside = inside_classes(counts, self.graph, prior)
 
     def solve(self, n: Outcomes) -> Floats:
         """Return strengths (b, K) of resampled outcomes (b, M)."""

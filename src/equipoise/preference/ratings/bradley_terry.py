@@ -201,23 +201,33 @@ def strength_problem(
 ) -> StrengthProblem:
     """Return the likelihood over the rated models and the games inside their classes."""
     rated = graph.rated
-    place = np.full(len(counts.models), -1, dtype=np.intp)
-    place[rated] = np.arange(len(rated))
-    i, j = counts.pairs.T
-    inside = (place[i] >= 0) & (place[j] >= 0)
-    if prior == 0:
-        inside &= graph.group[i] == graph.group[j]
-    outcomes = Outcomes(counts.wins[inside, 0], counts.wins[inside, 1], counts.ties[inside])
+    pairs, outcomes = counts.pairs, Outcomes(counts.wins[:, 0], counts.wins[:, 1], counts.ties)
+    if len(rated) < len(counts.models) or (prior == 0 and graph.group.any()):
+        place = np.full(len(counts.models), -1, dtype=np.intp)
+        place[rated] = np.arange(len(rated))
+        inside = inside_classes(counts, graph, prior)
+        pairs, outcomes = place[pairs[inside]], outcomes.take(inside)
     if tie_model == "drop":
         outcomes = outcomes.without_ties()
+    league = graph.league[rated]
+    if league.any():
+        league = np.unique(league, return_inverse=True)[1]
     return StrengthProblem(
         k=len(rated),
-        pairs=place[counts.pairs[inside]],
+        pairs=pairs,
         outcomes=outcomes,
         tie_model=tie_model,
         prior=prior,
-        gauge=None if prior > 0 else np.unique(graph.league[rated], return_inverse=True)[1],
+        gauge=None if prior > 0 else league,
     )
+
+
+def inside_classes(counts: PairCounts, graph: Graph, prior: float) -> NDArray[np.bool_]:
+    """Return (M,): which pairs are two rated models of one class (with a prior: any two)."""
+    ok = graph.status == 0
+    i, j = counts.pairs.T
+    inside = ok[i] & ok[j]
+    return inside if prior > 0 else inside & (graph.group[i] == graph.group[j])
 
 
 def rating_fit(

@@ -174,10 +174,13 @@ class _Table:
         t, beta = point[: self.k], point[self.k :]
         x = t[self.a] - t[self.b] + self.z @ beta
         p = expit(x)
-        value = float((self.y * x + log_expit(-x)).sum() - self.ridge / 2 * beta @ beta)
         gap = self.y - p
         gradient = np.concatenate([self._spread(gap), gap @ self.z - self.ridge * beta])
-        return Evaluation(value, gradient, lambda: self.weighted(p * (1 - p), self.ridge))
+
+        def value() -> float:
+            return float((self.y * x + log_expit(-x)).sum() - self.ridge / 2 * beta @ beta)
+
+        return Evaluation(gradient, value, lambda: self.weighted(p * (1 - p), self.ridge))
 
     def score_products(self, point: Floats) -> Any:
         x = point[: self.k][self.a] - point[: self.k][self.b] + self.z @ point[self.k :]

@@ -43,15 +43,13 @@ class Outcomes:
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """Log-likelihood and derivatives, summed over games.
+    """Derivatives of the log-likelihood, summed over games.
 
     Attributes:
-        value: (...) log-likelihood.
-        d: (..., M) its derivative by the difference of each pair; `e`: (...) by eta.
+        d: (..., M) derivative by the difference of each pair; `e`: (...) by eta.
         dd: (..., M) minus the second derivative by the difference; `de` mixed; `ee` (...) by eta.
     """
 
-    value: Floats
     d: Floats
     dd: Floats
     e: Floats | None = None
@@ -60,7 +58,7 @@ class Terms:
 
 
 def terms(model: str, d: Floats, eta: Floats | None, n: Outcomes) -> Terms:
-    """Return the log-likelihood of outcomes `n` at differences d (..., M) and eta (..., 1).
+    """Return the derivatives for outcomes `n` at differences d (..., M) and eta (..., 1).
 
     `eta` None treats ties as half wins (`half`; also every model where nothing was tied).
     """
@@ -69,22 +67,38 @@ def terms(model: str, d: Floats, eta: Floats | None, n: Outcomes) -> Terms:
     return _davidson(d, eta, n) if model == "davidson" else _rao_kupper(d, eta, n)
 
 
+def log_likelihood(model: str, d: Floats, eta: Floats | None, n: Outcomes) -> Floats:
+    """Return the log-likelihood (...) of outcomes `n`, -inf outside the model (theta < 1)."""
+    if eta is None:
+        return ((n.first + n.tied / 2) * d + (n.first + n.second + n.tied) * log_expit(-d)).sum(-1)
+    if model == "davidson":
+        games = n.first + n.second + n.tied
+        decided = (n.first - n.second) * d / 2
+        return (decided + n.tied * eta - games * _davidson_log_sum(d, eta)).sum(-1)
+    if not np.all(eta > 0):
+        return np.full(d.shape[:-1], -np.inf)
+    value = (n.first + n.tied) * log_expit(d - eta) + (n.second + n.tied) * log_expit(-d - eta)
+    return (value + n.tied * (2 * eta + np.log1p(-np.exp(-2 * eta)))).sum(-1)
+
+
+def _davidson_log_sum(d: Floats, eta: Floats) -> Floats:
+    top = np.maximum(np.abs(d) / 2, eta)
+    return top + np.log(np.exp(d / 2 - top) + np.exp(eta - top) + np.exp(-d / 2 - top))
+
+
 def _binary(d: Floats, n: Outcomes) -> Terms:
-    first, games = n.first + n.tied / 2, n.first + n.second + n.tied
+    games = n.first + n.second + n.tied
     p = expit(d)
-    value = (first * d + games * log_expit(-d)).sum(-1)
-    return Terms(value, first - games * p, games * p * (1.0 - p))
+    expected = games * p
+    return Terms(n.first + n.tied / 2 - expected, expected * (1.0 - p))
 
 
 def _davidson(d: Floats, eta: Floats, n: Outcomes) -> Terms:
     games = n.first + n.second + n.tied
-    top = np.maximum(np.abs(d) / 2, eta)
-    log_sum = top + np.log(np.exp(d / 2 - top) + np.exp(eta - top) + np.exp(-d / 2 - top))
+    log_sum = _davidson_log_sum(d, eta)
     first, tied, second = (np.exp(x - log_sum) for x in (d / 2, eta, -d / 2))
     lean = (first - second) / 2
-    value = ((n.first - n.second) * d / 2 + n.tied * eta - games * log_sum).sum(-1)
     return Terms(
-        value,
         (n.first - n.second) / 2 - games * lean,
         games * ((first + second) / 4 - lean**2),
         (n.tied - games * tied).sum(-1),
@@ -94,16 +108,14 @@ def _davidson(d: Floats, eta: Floats, n: Outcomes) -> Terms:
 
 
 def _rao_kupper(d: Floats, eta: Floats, n: Outcomes) -> Terms:
-    if not np.all(eta > 0):  # outside the model; a search backs off from it
-        return Terms(np.full(d.shape[:-1], -np.inf), d, d, d.sum(-1), d, d.sum(-1))
+    if not np.all(eta > 0):  # outside the model: a search backs off from an infinite slope
+        nowhere = np.full(d.shape, np.inf)
+        return Terms(nowhere, nowhere, nowhere.sum(-1), nowhere, nowhere.sum(-1))
     first, second = n.first + n.tied, n.second + n.tied
-    a, b = d - eta, -d - eta
-    p, q = expit(a), expit(b)
+    p, q = expit(d - eta), expit(-d - eta)
     pull, push = first * p * (1.0 - p), second * q * (1.0 - q)
     shrink = np.exp(-2 * eta)
-    value = first * log_expit(a) + second * log_expit(b)
     return Terms(
-        (value + n.tied * (2 * eta + np.log1p(-shrink))).sum(-1),
         first * (1.0 - p) - second * (1.0 - q),
         pull + push,
         (2 * n.tied / (1.0 - shrink) - first * (1.0 - p) - second * (1.0 - q)).sum(-1),

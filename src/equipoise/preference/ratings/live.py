@@ -16,7 +16,7 @@ from equipoise.preference.ratings.bradley_terry import (
 from equipoise.preference.ratings.coding import OUTCOMES, check_models
 from equipoise.preference.ratings.connectivity import Graph
 from equipoise.preference.ratings.counts import PairCounts
-from equipoise.preference.ratings.strengths import solve_strengths
+from equipoise.preference.ratings.strengths import StrengthSolution, solve_strengths
 
 
 class LiveRatings:
@@ -41,8 +41,9 @@ class LiveRatings:
         self._row: dict[tuple[int, int], int] = {}
         self._pairs = np.zeros((16, 2), dtype=np.intp)
         self._cells = np.zeros((16, 4))  # wins of i, wins of j, ties, both_bad (again)
-        self._strength = np.zeros(len(self._models))
+        self._counts: PairCounts | None = None  # views of the arrays above
         self._graph: Graph | None = None
+        self._solution: StrengthSolution | None = None
 
     def add(self, a: str, b: str, outcome: str) -> None:
         """Count one battle of `a` and `b`: outcome "a", "b", "tie" or "both_bad".
@@ -78,22 +79,20 @@ class LiveRatings:
         """Return the ratings after all votes so far, with their sandwich covariance."""
         counts = self._current()
         if self._graph is None:
-            self._graph = rated_graph(counts, "half", self._prior)
-        rated = self._graph.rated
-        problem = strength_problem(counts, self._graph, "half", self._prior)
-        solution = solve_strengths(
+            self._graph, self._solution = rated_graph(counts, "half", self._prior), None
+        graph = self._graph
+        problem = strength_problem(counts, graph, "half", self._prior)
+        self._solution = solve_strengths(
             problem,
             covariance="sandwich",
             tolerance=1e-9 * max(1.0, problem.battles),
             max_iterations=100,
-            start=self._strength[rated],
+            nearby=self._solution,
         )
-        if solution.converged:
-            self._strength[rated] = solution.point[: problem.k]
-        graph = self._graph
-        if len(rated) < len(self._models):  # which class is the main one depends on all games
+        fit = rating_fit(counts, graph, problem, self._solution, None, 1000.0)
+        if problem.k < len(self._models):  # which class is the main one depends on all games
             self._graph = None
-        return rating_fit(counts, graph, problem, solution, None, 1000.0)
+        return fit
 
     def _change(self, a: str, b: str, outcome: str, amount: float) -> None:
         i, j = (position_of_fast(self._place, self._models, name) for name in (a, b))
@@ -129,18 +128,17 @@ class LiveRatings:
             self._cells = np.concatenate([self._cells, np.zeros_like(self._cells)])
         self._pairs[row] = i, j
         self._row[i, j] = row
+        self._counts = None
         return row
 
     def _current(self) -> PairCounts:
-        used = slice(0, len(self._row))
-        cells = self._cells[used]
-        return PairCounts(
-            self._models,
-            self._pairs[used],
-            cells[:, :2].copy(),
-            cells[:, 2].copy(),
-            cells[:, 3].copy(),
-        )
+        if self._counts is None:
+            used = slice(0, len(self._row))
+            cells = self._cells[used]
+            self._counts = PairCounts(
+                self._models, self._pairs[used], cells[:, :2], cells[:, 2], cells[:, 3]
+            )
+        return self._counts
 
 
 def position_of_fast(place: dict[str, int], models: tuple[str, ...], name: str) -> int:

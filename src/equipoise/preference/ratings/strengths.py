@@ -70,14 +70,19 @@ class StrengthProblem:
         t = point[: self.k]
         i, j = self.pairs.T
         eta = point[self.k :] if len(point) > self.k else None
-        terms = likelihood.terms(self.tie_model, t[i] - t[j], eta, self.outcomes)
+        d = t[i] - t[j]
+        terms = likelihood.terms(self.tie_model, d, eta, self.outcomes)
         slope = self._spread(terms.d)
-        value = float(terms.value)
         if self.prior:
             slope = slope + self.prior * (0.5 - expit(t))
-            value += self.prior / 2 * float((log_expit(t) + log_expit(-t)).sum())
         gradient = slope if terms.e is None else np.append(slope, terms.e)
-        return Evaluation(value, gradient, lambda: self._hessian(t, terms))
+
+        def value() -> float:
+            height = likelihood.log_likelihood(self.tie_model, d, eta, self.outcomes)
+            pinned = self.prior / 2 * (log_expit(t) + log_expit(-t)).sum() if self.prior else 0.0
+            return float(height + pinned)
+
+        return Evaluation(gradient, value, lambda: self._hessian(t, terms))
 
     def _hessian(self, t: Floats, terms: likelihood.Terms) -> Any:
         pinned = self.prior * expit(t) * expit(-t) if self.prior else None
@@ -143,10 +148,10 @@ def solve_strengths(
     covariance: str,
     tolerance: float,
     max_iterations: int,
-    start: Floats | None = None,
+    nearby: "StrengthSolution | None" = None,
 ) -> StrengthSolution:
-    """Return the maximum and its covariance; `start` (K,) are strengths to begin from."""
-    maximum = find_maximum(problem, tolerance, max_iterations, start)
+    """Return the maximum and its covariance; the search begins at a solution `nearby`."""
+    maximum = find_maximum(problem, tolerance, max_iterations, nearby)
     t, eta = maximum.point[: problem.k], None
     if len(maximum.point) > problem.k:
         eta = float(maximum.point[-1])
@@ -174,15 +179,15 @@ def solve_strengths(
 
 
 def find_maximum(
-    problem: StrengthProblem, tolerance: float, max_iterations: int, start: Floats | None = None
+    problem: StrengthProblem,
+    tolerance: float,
+    max_iterations: int,
+    nearby: StrengthSolution | None = None,
 ) -> Maximum:
     """Return the maximum over the strengths and, where it is fitted, the tie parameter's log."""
-    point = np.zeros(problem.k) if start is None else start[: problem.k]
-    if problem.tie_state == "fit":
-        begin = likelihood.start_eta(problem.tie_model, problem.outcomes)
-        if start is not None and len(start) > problem.k:
-            begin = float(start[-1])
-        point = np.append(point, begin)
+    point = np.zeros(problem.k) if nearby is None else nearby.point
+    if nearby is None and problem.tie_state == "fit":
+        point = np.append(point, likelihood.start_eta(problem.tie_model, problem.outcomes))
     return maximise(
         problem.evaluate,
         point,
@@ -190,6 +195,7 @@ def find_maximum(
         problem.gauge,
         tolerance=tolerance,
         max_iterations=max_iterations,
+        warm=None if nearby is None else nearby.system,
     )
 
 
