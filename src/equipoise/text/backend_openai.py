@@ -1,7 +1,7 @@
 """Generation by any OpenAI-compatible endpoint (`openai:URL#MODEL`)."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -287,6 +287,10 @@ class OpenAIBackend:
             return len(self._tokenizer().encode(text, special=False))
         if await self._native_server():
             return await self._native.count_tokens(text)
+        body = {"model": self._model, "prompt": text, "add_special_tokens": False}
+        root = self.url.removesuffix("/v1")
+        with suppress(HttpStatusError, KeyError, TypeError, ValueError):
+            return int((await self._transport.json("POST", "/tokenize", body, root=root))["count"])
         raise InvalidInput(
             f"{self.url} does not count tokens; give template=FOLDER (the model's tokenizer)"
         )

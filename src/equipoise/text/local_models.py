@@ -18,6 +18,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
@@ -297,13 +298,16 @@ def _unloadable(source: ModelSource, error: Exception) -> Exception:
 
 @contextmanager
 def quiet_loading(transformers: Any) -> Iterator[None]:
-    """Keep transformers' progress bars and notices off a user's terminal while loading."""
+    """Keep the progress bars, notices and deprecations of loading off a user's terminal."""
     logging = transformers.utils.logging
     verbosity, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            # peft asks transformers for names that transformers has renamed
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if shown:

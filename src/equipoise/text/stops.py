@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 class StopScanner:
-    """Cuts streamed text before the first stop string, however the pieces fall.
+    """Cuts streamed text before the stop string that is complete first, however the pieces fall.
 
     >>> scanner = StopScanner(["END"])
     >>> [scanner.feed(piece) for piece in ("one E", "N", "D two")]
@@ -23,9 +23,13 @@ class StopScanner:
         if self.stopped:
             return ""
         self._held += text
-        places = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
-        if places:
-            shown, self._held, self.stopped = self._held[: min(places)], "", True
+        found = [
+            (place + len(stop), place)
+            for stop in self._stops
+            if (place := self._held.find(stop)) >= 0
+        ]
+        if found:  # the one that is complete first, so that the pieces' borders do not matter
+            shown, self._held, self.stopped = self._held[: min(found)[1]], "", True
             return shown
         kept = max((self._overlap(stop) for stop in self._stops), default=0)
         cut = len(self._held) - kept

@@ -8,6 +8,7 @@ a slow reader slows the server down and memory stays flat.
 import asyncio
 import contextlib
 import email.utils
+import ipaddress
 import json
 import os
 import random
@@ -213,7 +214,7 @@ class Transport:
         status = response.status_code
         raw = await response.aread()
         detail = self._excerpt(raw)
-        with contextlib.suppress(ValueError, AttributeError, TypeError):
+        with contextlib.suppress(ValueError, AttributeError, TypeError, LookupError):
             problem = json.loads(raw)["error"]
             message = problem if isinstance(problem, str) else problem["message"]
             detail = self._excerpt(str(message).encode())
@@ -271,7 +272,10 @@ class Transport:
 def is_loopback(url: str) -> bool:
     """Return whether a URL names this machine's loopback interface."""
     host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_url(url: str) -> str:
