@@ -1,5 +1,8 @@
 """Decoding of media: pictures, sound, clips, trajectories, and what damaged ones get."""
 
+# Constructors also take strings, lists and bytes and bring them to the declared form.
+# pyright: reportArgumentType=false
+
 import hashlib
 import io
 import subprocess

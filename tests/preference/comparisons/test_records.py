@@ -1,5 +1,8 @@
 """Records: construction, normal form, JSON and back, swapping, pairs, single ratings."""
 
+# Constructors also take strings, lists and bytes and bring them to the declared form.
+# pyright: reportArgumentType=false
+
 import dataclasses
 import json
 
@@ -11,6 +14,7 @@ from equipoise.core.errors import InvalidInput
 from equipoise.preference.comparisons import (
     Comparison,
     Feedback,
+    FieldProblem,
     Origin,
     Rating,
     Segment,
@@ -253,7 +257,7 @@ def test_chosen_and_rejected_exist_only_for_a_decision(winner):
     ],
 )
 def test_a_bad_field_is_named(change, field):
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(FieldProblem) as caught:
         Comparison.from_json({**FULL, **change})
     assert caught.value.field == field
     assert "\n" not in str(caught.value)

@@ -1,5 +1,8 @@
 """Vote files in their three forms; real human votes; other implementations on the same votes."""
 
+# Constructors also take strings, lists and bytes and bring them to the declared form.
+# pyright: reportArgumentType=false
+
 import gzip
 import json
 from pathlib import Path
