@@ -98,10 +98,11 @@ class TaskResult:
         for key in ("item_ids", "clusters"):
             if isinstance(values.get(key), list):
                 values[key] = tuple(str(value) for value in values[key])
-        if isinstance(values.get("scores"), list):
-            values["scores"] = tuple(values["scores"])
-        notes = values.get("notes", ())
-        values["notes"] = (notes,) if isinstance(notes, str) and notes else tuple(notes)
+        if isinstance(values.get("notes"), str):
+            values["notes"] = [values["notes"]] if values["notes"] else []
+        for key in ("scores", "notes"):
+            if isinstance(values.get(key), list):
+                values[key] = tuple(values[key])
         return cls(**values)
 
 
@@ -115,8 +116,6 @@ def _check(row: TaskResult) -> None:
     if row.dimension not in DIMENSIONS:
         raise unknown_name("dimension", row.dimension, DIMENSIONS)
     _check_score("score", row.score)
-    for place, value in enumerate(row.scores):
-        _check_score(f"scores[{place}]", value)
     error = row.standard_error
     if error is not None and not (_is_number(error) and error >= 0):
         raise InvalidInput(f"standard_error is {error!r}; allowed: a number >= 0, or null")
@@ -136,6 +135,8 @@ def _check_lists(row: TaskResult) -> None:
             raise InvalidInput(f"{name} must be a list of texts, got {values!r:.80}")
     if not isinstance(row.scores, tuple):
         raise InvalidInput(f"scores must be a list of numbers, got {row.scores!r:.80}")
+    for place, value in enumerate(row.scores):
+        _check_score(f"scores[{place}]", value)
     for name in ("item_ids", "clusters"):
         count = len(getattr(row, name))
         if count and count != len(row.scores):
