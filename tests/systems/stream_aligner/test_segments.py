@@ -220,7 +220,7 @@ def _ends_at(text: str, begin: int, end: int) -> bool:
     token = re.search(r"\S*\Z", body[:-1])
     assert token is not None
     word = token[0].lstrip("([\"'“‘")
-    names = "Mr Mrs Ms Dr Prof St Jr Sr vs cf Fig Eq Sec Ch pp approx".split()
+    names = ["Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Jr", "Sr", "vs", "cf", "Fig", "Eq", "Sec", "Ch", "pp", "approx"]
     marker = token.start() == 0 and re.fullmatch(r"\d{1,3}", word)
     return not (word in names or re.fullmatch(r"([A-Za-z]\.)+[A-Za-z]", word) or marker)
 

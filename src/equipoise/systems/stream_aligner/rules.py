@@ -2,9 +2,9 @@
 
 A rules file is a JSON list; an entry is `{"find": REGEX, "replace": TEXT}` (TEXT may name groups:
 `\\1`, `\\g<name>`) or `{"find": REGEX, "verdict": "drop" | "stop"}`, either with
-`"ignore_case": true`. Entries apply in order, each to what the ones before it left; the first verdict that applies
-ends the review. Every search runs under a time limit, since a careless expression can
-take exponential time on the wrong sentence.
+`"ignore_case": true`. Entries apply in order, each to what the ones before it left; the first
+verdict that applies ends the review, and that sentence is not shown. Every search runs under a time
+limit, since a careless expression can take exponential time on the wrong sentence.
 """
 
 import json

@@ -1,10 +1,9 @@
 """Upstreams: whatever continues a begun answer, as the loop asks for it."""
 
-import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.files import JsonlProblem, iter_jsonl
@@ -22,6 +21,7 @@ def upstream_from_backend(
     backend: "Backend",
     *,
     system: str | None = None,
+    examples: Sequence[tuple[str, str]] = (),
     max_tokens: int = 512,
     temperature: float = 0.0,
     top_p: float = 1.0,
@@ -33,13 +33,18 @@ def upstream_from_backend(
     Args:
         backend: the model; it is not closed here.
         system: system message, or None for the model's own.
+        examples: worked questions and answers, shown as earlier turns.
         max_tokens: tokens of a whole answer, restarts included; what the prefix uses up is taken
             from it, and an answer that has none left ends with `length`.
         temperature, top_p, stop: as in `Backend.generate`.
         seed: for sampling. Asking again at an unchanged prefix (after a drop) takes the next seed.
     """
-    from equipoise.text import chat
-
+    turns = [
+        turn
+        for said, reply in examples
+        for turn in ({"role": "user", "content": said}, {"role": "assistant", "content": reply})
+    ]
+    opening = [] if system is None else [{"role": "system", "content": system}]
     asked: tuple[str, str, int] = ("", "", -1)
 
     def upstream(question: str, prefix: str) -> Generator[str, None, str]:
@@ -51,7 +56,7 @@ def upstream_from_backend(
             return "length"
         reason = yield from _pieces(
             backend.iter_text(
-                chat(question, system=system),
+                [*opening, *turns, {"role": "user", "content": question}],
                 prefix=prefix,
                 max_tokens=left,
                 temperature=temperature,
@@ -120,9 +125,8 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, dict[str, object]]]:
         if isinstance(record, JsonlProblem):
             raise InvalidInput(f"{path}, line {number}: {record.reason}")
         if not isinstance(record, dict):
-            raise InvalidInput(
-                f"{path}, line {number}: expected an object, got {json.dumps(record)}"
-            )
+            kind = type(record).__name__
+            raise InvalidInput(f"{path}, line {number}: expected an object, got {kind}")
         yield number, record
 
 
@@ -131,9 +135,11 @@ def open_upstream(
     spec: str,
     *,
     system: str | None = None,
+    examples: Sequence[tuple[str, str]] = (),
     max_tokens: int = 512,
     temperature: float = 0.0,
     seed: int | None = None,
+    **options: Any,
 ) -> Iterator[TextUpstream]:
     """Open the upstream that `spec` names, for the length of a `with` block.
 
@@ -141,7 +147,8 @@ def open_upstream(
         spec: `URL#MODEL` (an OpenAI-compatible endpoint), `local:MODEL` (llama.cpp),
             `transformers:PATH`, or `replay:FILE` (stored answers). The back ends' own spellings
             `openai:` and `llamacpp:` are understood as well.
-        system, max_tokens, temperature, seed: as in `upstream_from_backend`.
+        system, examples, max_tokens, temperature, seed: as in `upstream_from_backend`.
+        **options: of `load_backend`.
     """
     from equipoise.text import load_backend
 
@@ -162,7 +169,12 @@ def open_upstream(
     kinds["transformers"] = "transformers"
     if kind not in kinds or not target:
         raise unknown_name("upstream", spec, _FORMS)
-    with load_backend(f"{kinds[kind]}:{target}") as backend:
+    with load_backend(f"{kinds[kind]}:{target}", **options) as backend:
         yield upstream_from_backend(
-            backend, system=system, max_tokens=max_tokens, temperature=temperature, seed=seed
+            backend,
+            system=system,
+            examples=examples,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
         )
