@@ -47,7 +47,12 @@ def simulated(models=("a", "b", "c"), items=30, seed=1, ability=None):
     rng = np.random.default_rng(seed)
     ability = ability or {model: 0.3 + 0.2 * k for k, model in enumerate(models)}
     return [
-        items_row(model, f"{dimension}-task", (rng.random(items) < ability[model]).astype(float).tolist(), dimension)
+        items_row(
+            model,
+            f"{dimension}-task",
+            (rng.random(items) < ability[model]).astype(float).tolist(),
+            dimension,
+        )
         for model in models
         for dimension in ("capability", "safety")
     ]  # fmt: skip
@@ -282,7 +287,7 @@ def test_a_model_without_any_value_is_skipped_with_the_reason():
 
 def test_compat_takes_the_published_map_and_skips_gaps():
     assert len(compat_categories()) == 57
-    sizes = {category: 0 for category in compat_categories().values()}
+    sizes = dict.fromkeys(compat_categories().values(), 0)
     for category in compat_categories().values():
         sizes[category] += 1
     assert sizes == {
@@ -374,7 +379,7 @@ def test_weights_are_capability_first():
 
 
 def test_paired_items_make_a_small_lead_certain():
-    """Two models that differ on one kind of item: paired draws know the order, apart they do not."""
+    """Two models that differ on one kind of item: drawn in pairs their order is certain."""
     hard = [float(k % 2) for k in range(200)]
     better = [1.0 if k % 20 == 0 else score for k, score in enumerate(hard)]
     rows = [items_row("base", "t", hard), items_row("better", "t", better)]

@@ -90,7 +90,8 @@ def test_rank_text(board):
 
 
 def overlap(first, second) -> bool:
-    return first.x0 < second.x1 and second.x0 < first.x1 and first.y0 < second.y1 and second.y0 < first.y1  # fmt: skip
+    beside = first.x1 <= second.x0 or second.x1 <= first.x0
+    return not (beside or first.y1 <= second.y0 or second.y1 <= first.y0)
 
 
 def test_labels_of_the_scatter_do_not_collide(board):

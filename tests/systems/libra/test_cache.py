@@ -103,5 +103,5 @@ def test_a_newer_schema_is_refused(tmp_path):
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version=99")
     db.close()
-    with pytest.raises(InvalidInput, match="newer version .schema 99"):
+    with pytest.raises(InvalidInput, match="newer version"):
         Cache(path)

@@ -14,9 +14,9 @@ from equipoise.systems.libra.contenders import (
     Reply,
     Sampling,
     ScriptedContender,
-    SharedBackend,
     check_names,
     default_contenders,
+    embedded_backend,
     scripted_contenders,
     with_system,
 )
@@ -36,7 +36,7 @@ def embedded(name: str = "plain", **sampling) -> BackendContender:
         "embedded",
         "llamacpp",
         "smollm2-135m",
-        SharedBackend("llamacpp:smollm2-135m"),
+        embedded_backend(),
         None,
         Sampling(**sampling),
     )
@@ -181,7 +181,7 @@ def test_backend_contender_streams_with_its_sampling_and_numbers_samples(monkeyp
     contender = embedded(temperature=0.5, seed=3, max_tokens=9)
     assert ask(contender, "hi", sample=2) == Reply("hello", "stop", 7, 2)
     ask(contender, "again")
-    assert loads == [("llamacpp:smollm2-135m", {})]
+    assert loads == [("llamacpp:smollm2-135m", {"parallel": 1})]
     messages, options = backend.asked[0]
     assert messages == [{"role": "user", "content": "hi"}]
     assert options == {"temperature": 0.5, "top_p": 1.0, "max_tokens": 9, "seed": 5}

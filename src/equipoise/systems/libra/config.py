@@ -39,7 +39,7 @@ class LibraConfig(Config):
     p: float = 2.0
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "tiny": {"limit": 5, "max_tokens": 48},
+        "tiny": {"limit": 3, "max_tokens": 32},
         "small": {"limit": 40, "max_tokens": 128},
         "paper": {"max_tokens": 512, "samples": 1, "replicates": 2000},
     }

@@ -19,8 +19,10 @@ from equipoise.systems.libra.contenders import (
     ScriptedContender,
     SharedBackend,
     check_names,
+    embedded_backend,
 )
 
+MOST_OPEN = 1024
 SAMPLING_KEYS = ("temperature", "top_p", "max_tokens", "seed")
 COMMON_KEYS = ("name", "kind", "aliases", "released", "retired", "weight")
 KEYS = {
@@ -105,7 +107,7 @@ def _contender(table: Mapping[str, Any], shared: dict[str, SharedBackend]) -> Co
     system = _text(table, "system")
     if kind == "embedded":
         model = _text(table, "model") or EMBEDDED_MODEL
-        backend = shared.setdefault(model, SharedBackend(f"llamacpp:{model}"))
+        backend = shared.setdefault(model, embedded_backend(model))
         return BackendContender(listing, kind, "llamacpp", model, backend, system, sampling)
     return _endpoint(table, listing, system, sampling)
 
@@ -145,9 +147,9 @@ def _endpoint(
     extra = table.get("extra_body", {})
     if not isinstance(extra, Mapping):
         raise InvalidInput(f"extra_body is {extra!r}; it must be a table")
-    options: dict[str, Any] = {}
-    if variable is not None:
-        options["api_key_env"] = variable
+    # One try per request: the runner tries again itself, so that its rate limit counts every
+    # sending, and it bounds how many are open. Without api_key_env no key is sent at all.
+    options: dict[str, Any] = {"api_key_env": variable, "tries": 1, "concurrency": MOST_OPEN}
     if extra:
         options["extra_body"] = dict(extra)
     backend = SharedBackend(f"openai:{url}#{model}", options)

@@ -153,6 +153,15 @@ class SharedBackend:
                 self._backend = None
 
 
+def embedded_backend(model: str = EMBEDDED_MODEL) -> SharedBackend:
+    """Return the one local server that all variants of an embedded model share.
+
+    It answers one request at a time: answered together, sums are rounded in another order, and the
+    same seed would no longer give the same text.
+    """
+    return SharedBackend(f"llamacpp:{model}", {"parallel": 1})
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How answers are drawn; the same values as `equipoise.text` back ends take."""
@@ -274,7 +283,7 @@ def default_contenders(*, max_tokens: int = 128) -> tuple[list[Contender], str]:
             scripted_contenders(),
             f"scripted contenders stand in for the embedded model: {error}",
         )
-    shared = SharedBackend(f"llamacpp:{EMBEDDED_MODEL}")
+    shared = embedded_backend()
     variants: dict[str, tuple[str | None, float]] = {
         "plain": (None, 0.0),
         "warm": (None, 0.9),

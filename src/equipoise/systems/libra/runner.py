@@ -25,6 +25,10 @@ FATAL = (InvalidInput, MissingData, MissingExtra)
 """Errors that no further try can mend: they end the run, and what is stored stays."""
 
 
+BUSY = (408, 409, 425, 429)
+"""Statuses below 500 after which another try may succeed."""
+
+
 @dataclass(frozen=True)
 class Ask:
     """One request of a run: sample `sample` of `item` of `task`, put to `contender`."""
@@ -187,7 +191,7 @@ async def _ask(ask: Ask, limits: Limits, bucket: TokenBucket | None) -> Reply | 
             raise
         except (RunFailed, OSError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
-            if getattr(error, "retryable", True) is False:
+            if _is_final(error):
                 return reason
             if attempt + 1 < limits.tries:
                 told = getattr(error, "retry_after", None) or 0.0
@@ -201,6 +205,13 @@ async def _ask(ask: Ask, limits: Limits, bucket: TokenBucket | None) -> Reply | 
             reply.completion_tokens,
         )
     return reason
+
+
+def _is_final(error: Exception) -> bool:
+    """Say whether a failure would only repeat itself: a refusal, or an error that says so."""
+    status = getattr(error, "status", None)
+    refused = isinstance(status, int) and 400 <= status < 500 and status not in BUSY
+    return refused or getattr(error, "retryable", True) is False
 
 
 @dataclass(frozen=True)
