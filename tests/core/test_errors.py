@@ -43,6 +43,7 @@ def test_kinds_are_also_the_standard_ones(kind, standard, code):
         ("Stream Aligner", ["stream-aligner", "libra"], "stream-aligner"),
         ("smol", ["smollm2-135m", "all-minilm-l6-v2"], "smollm2-135m"),
         ("demoo", ["demo", "train"], "demo"),
+        ("presett", ["p", "rate"], None),
         ("qqq", ["tiny", "small"], None),
         ("", ["tiny"], None),
         ("tiny", [], None),

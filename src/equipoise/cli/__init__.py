@@ -11,8 +11,9 @@ from typing import Annotated, Any, NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from equipoise import __version__
+from equipoise.cli.summaries import summary
 from equipoise.core.console import note
-from equipoise.core.errors import EquipoiseError, InvalidInput, unknown_name
+from equipoise.core.errors import EquipoiseError, InvalidInput, nearest, unknown_name
 from equipoise.core.planned import planned
 from equipoise.core.rooms import rooms
 
@@ -45,33 +46,42 @@ _GROUPS = {
 }
 
 
-def build_app() -> App:
-    """Return the command tree; the verbs in it are dotted strings, imported when called."""
+def build_app(arguments: Sequence[str] = ()) -> App:
+    """Return the command tree; the verbs in it are dotted strings, imported when called.
+
+    Args:
+        arguments: the command line. Where it names a room or group alone, what is shown is the
+            list of its verbs, and each gets the first line of its description.
+    """
     app = App(
         name="equipoise",
         help="Models, agents, teams and hands in balance with human intent.",
         version=__version__,
         default_parameter=Parameter(negative=(), consume_multiple=True),
+        suppress_keyboard_interrupt=False,  # `main` says it on one line
     )
+    app.meta.suppress_keyboard_interrupt = False
     for name, (target, text) in _TOP.items():
         app.command(target, name=name, help=text)
-    for name, (text, module, verbs) in _GROUPS.items():
-        group = App(name=name, help=text)
-        for verb in verbs:
-            group.command(f"{module}:{verb}_", name=verb)
-        app.command(group)
+    groups = {
+        name: (App(name=name, help=text), {verb: f"{module}:{verb}_" for verb in verbs})
+        for name, (text, module, verbs) in _GROUPS.items()
+    }
     for room in rooms().values():
-        sub = App(name=room.slug, help=room.title, group="Rooms")
-        for verb, target in room.verbs.items():
-            sub.command(target, name=verb)
-        app.command(sub)
+        groups[room.slug] = (App(name=room.slug, help=room.title, group="Rooms"), dict(room.verbs))
+    words = _words(arguments)
+    for name, (group, verbs) in groups.items():
+        for verb, target in verbs.items():
+            text = {"help": summary(target)} if words == [name] else {}
+            group.command(target, name=verb, **text)
+        app.command(group)
 
     @app.meta.default
     def launch(  # pyright: ignore[reportUnusedFunction]
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
         json: bool = False,
         debug: bool = False,
-    ) -> Any:
+    ) -> None:
         """Run one verb.
 
         Args:
@@ -79,7 +89,7 @@ def build_app() -> App:
             json: print one JSON object with the results as the last line of standard output.
             debug: show the traceback of an error.
         """
-        return _run(app, tokens, as_json=json, debug=debug)
+        _finish(_call(app, [nested(token) for token in tokens]), json)
 
     return app
 
@@ -87,25 +97,16 @@ def build_app() -> App:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    app = build_app()
-    try:
-        code = app.meta(
-            arguments, exit_on_error=False, print_error=False, result_action="return_value"
-        )
-    except CycloptsError as error:
-        code = _usage_error(arguments, error)
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(_run(arguments))
 
 
 def dispatch(tokens: Sequence[str]) -> Any:
     """Run one verb in this process and return its result; errors propagate."""
-    app = build_app()
-    return app(
-        [nested(token) for token in tokens],
-        exit_on_error=False,
-        print_error=False,
-        result_action="return_value",
-    )
+    return _call(build_app(), [nested(token) for token in tokens])
+
+
+def _call(app: App, tokens: Sequence[str]) -> Any:
+    return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
 
 
 def nested(token: str) -> str:
@@ -114,36 +115,40 @@ def nested(token: str) -> str:
     return name.replace(".", "__") + sign + value if name.startswith("--") else token
 
 
-def _run(app: App, tokens: Sequence[str], *, as_json: bool, debug: bool) -> int:
+def _run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; an error becomes one line."""
     try:
-        result = app(
-            [nested(token) for token in tokens],
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_value",
-        )
-        _finish(result, as_json)
-    except CycloptsError as error:
-        if debug:
-            traceback.print_exc()
-        return _usage_error(list(tokens), error)
+        _call(build_app(arguments).meta, arguments)
+        sys.stdout.flush()
+        return 0
     except KeyboardInterrupt:
-        note("interrupted; `equipoise runs list` shows the run, `equipoise runs resume` goes on")
+        note("interrupted; `equipoise runs list` shows a run, `equipoise runs resume` goes on")
         return 130
     except BrokenPipeError:  # the reader of standard output went away, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except EquipoiseError as error:
-        if debug:
-            traceback.print_exc()
-        note(f"equipoise: {_one_line(error)}")
-        return error.exit_code
     except Exception as error:  # noqa: BLE001  a traceback never reaches a user without --debug
-        if debug:
+        if "--debug" in arguments:
             traceback.print_exc()
-        note(f"equipoise: {type(error).__name__}: {_one_line(error)} (--debug shows where)")
-        return 1
-    return 0
+        return _explain(arguments, error)
+
+
+def _explain(arguments: Sequence[str], error: Exception) -> int:
+    """Print what went wrong on one line and return the exit code."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    code = 1
+    if isinstance(error, CycloptsError):
+        text, code = _unknown_command(_words(arguments)) or text, InvalidInput.exit_code
+    elif isinstance(error, EquipoiseError):
+        code = error.exit_code
+    else:
+        text = f"{type(error).__name__}: {text} (--debug shows where)"
+    note(f"equipoise: {text}")
+    return code
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    return [token for token in arguments if not token.startswith("-")]
 
 
 def _finish(result: Any, as_json: bool) -> None:
@@ -170,27 +175,19 @@ def _finish(result: Any, as_json: bool) -> None:
         show(result)
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _usage_error(tokens: list[str], error: CycloptsError) -> int:
-    """Print what was wrong with the line, on one line, with the nearest name; return the code."""
-    note(f"equipoise: {_unknown_command(tokens) or _one_line(error)}")
-    return InvalidInput.exit_code
-
-
-def _unknown_command(tokens: Sequence[str]) -> str | None:
+def _unknown_command(words: Sequence[str]) -> str | None:
     """Return what to say of a command that does not exist, or None when it does."""
-    first, second, *_ = [*(token for token in tokens if not token.startswith("-")), "", ""]
+    first, second, *_ = [*words, "", ""]
     verbs = {name: tuple(group[2]) for name, group in _GROUPS.items()}
     verbs |= {room.slug: tuple(room.verbs) for room in rooms().values()}
     if first in verbs:
         known = not second or second in verbs[first]
         return None if known else str(unknown_name(f"verb of {first}", second, verbs[first]))
-    room = planned().get(first.replace("-", "_"))
-    if room is not None:
-        return f"room {first!r} ({room.paper}) is planned and not in this version"
     if not first or first in _TOP:
         return None
+    later = {room.slug: room for room in planned().values()}
+    close = nearest(first, [*_TOP, *verbs, *later])
+    if close in later:
+        typo = "" if close == first.replace("_", "-") else f"unknown room {first!r}; the nearest, "
+        return f"{typo}room {close!r} ({later[close].paper}) is planned and not in this version"
     return str(unknown_name("command or room", first, [*_TOP, *verbs]))

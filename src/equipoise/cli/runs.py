@@ -6,6 +6,8 @@ from typing import Any
 
 from equipoise.core.console import note
 from equipoise.core.errors import InvalidInput, unknown_name
+from equipoise.core.planned import planned
+from equipoise.core.rooms import rooms
 from equipoise.core.runs import Run, RunInfo, compare_runs, find_run, list_runs
 
 _STATUSES = ("running", "done", "failed", "interrupted", "broken")
@@ -34,9 +36,13 @@ def list_(*, root: Path = Path("runs"), room: str = "", status: str = "") -> dic
     if status and status not in _STATUSES:
         raise unknown_name("status", status, _STATUSES)
     wanted = room.replace("-", "_")
+    infos = list_runs(root)
+    known = {*rooms(), *planned(), *(info.room for info in infos)}
+    if wanted and wanted not in known:
+        raise unknown_name("room", room, sorted(name.replace("_", "-") for name in known))
     found = [
         info
-        for info in list_runs(root)
+        for info in infos
         if (not wanted or info.room == wanted) and (not status or info.status == status)
     ]
     for info in found:
@@ -99,8 +105,6 @@ def resume_(run: str, /, *, root: Path = Path("runs")) -> Any:
     line = one.record.get("argv") or []
     if not line:
         raise InvalidInput(f"{folder} was not started from a command line; call its function again")
-    if line[:2] == ["runs", "resume"]:
-        raise InvalidInput(f"{folder} does not say what line started it")
     from equipoise.cli import dispatch
 
     cwd = one.record.get("cwd")

@@ -51,7 +51,8 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     for candidate in valid:
         folded = fold(candidate)
         ratio = SequenceMatcher(None, target, folded).ratio()
-        if target and (folded.startswith(target) or target.startswith(folded)):
+        shorter, longer = sorted((target, folded), key=len)
+        if len(shorter) >= 3 and longer.startswith(shorter):
             ratio = max(ratio, 0.75)
         if ratio > best_ratio:
             best, best_ratio = candidate, ratio
