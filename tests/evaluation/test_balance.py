@@ -190,7 +190,7 @@ def test_anchored_values_keep_their_order_and_range(values):
     assert (np.diff(scaled[order]) >= 0).all()
 
 
-CATEGORIES = ("direct", "adversarial", "over_sensitive", "hierarchy")
+CATEGORIES: tuple[str, ...] = ("direct", "adversarial", "over_sensitive", "hierarchy")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_a_secret_is_found_wherever_it_stands(secret, around):
 
 @pytest.mark.parametrize("secret", ["", " ", "\u200b"])
 def test_an_empty_secret_is_refused(secret):
-    with pytest.raises(InvalidInput, match="empty secret|needs secrets"):
+    with pytest.raises(InvalidInput, match=r"empty secret|needs secrets"):
         get_scorer("secret").score("hello", {"secrets": [secret]})
 
 

@@ -67,7 +67,9 @@ def test_read_choice(reply, letter):
 
 def test_a_verbose_reply_with_a_capital_a_does_not_answer_a():
     item = {"choices": ["red", "green", "blue", "grey"], "target": "A"}
-    reply = "A colour like this is hard to name. Many people would hesitate between several of them."
+    reply = (
+        "A colour like this is hard to name. Many people would hesitate between several of them."
+    )
     score = get_scorer("choice").score(reply, item)
     assert (score.value, score.label) == (0.0, "unparsed")
 

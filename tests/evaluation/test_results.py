@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equipoise.core.errors import InvalidInput
@@ -52,6 +52,7 @@ def results(draw):
     )
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(results(), max_size=4))
 def test_there_and_back(tmp_path_factory, written):
     path = tmp_path_factory.mktemp("r") / "results.jsonl"

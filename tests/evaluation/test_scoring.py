@@ -50,7 +50,10 @@ def test_every_reply_gets_a_value_and_always_the_same(name, reply):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("exakt", "unknown scorer 'exakt': did you mean 'exact'"), ("zzz", "unknown scorer 'zzz'. Valid")],
+    [
+        ("exakt", "unknown scorer 'exakt': did you mean 'exact'"),
+        ("zzz", "unknown scorer 'zzz'. Valid"),
+    ],
 )
 def test_unknown_names(name, message):
     with pytest.raises(InvalidInput, match=message):
@@ -58,7 +61,9 @@ def test_unknown_names(name, message):
 
 
 def test_unknown_options():
-    with pytest.raises(InvalidInput, match="option of scorer 'refusal' 'expct': did you mean 'expect'"):
+    with pytest.raises(
+        InvalidInput, match="option of scorer 'refusal' 'expct': did you mean 'expect'"
+    ):
         get_scorer("refusal", expct="comply")
     with pytest.raises(InvalidInput, match="option of scorer 'exact' 'x'"):
         get_scorer("exact", x=1)
@@ -102,6 +107,6 @@ def test_a_reply_is_a_text(reply):
 def test_constant_yes_is_half_right_over_balanced_classes():
     scorer = get_scorer("yes_no")
     targets = ["yes"] * 3 + ["no"] * 9
-    values = [scorer.score("Yes.", {"target": target}).value for target in targets]
+    values = [scorer.score("Yes.", {"target": target}).value == 1.0 for target in targets]
     by_class = [sum(values[:3]) / 3, sum(values[3:]) / 9]
     assert sum(by_class) / 2 == 0.5

@@ -205,7 +205,5 @@ def macro_average(
 def _unit_score(task: str, score: object) -> float:
     number = isinstance(score, (int, float, np.integer, np.floating))
     if isinstance(score, bool) or not number or not 0.0 <= score <= 1.0:
-        raise InvalidInput(
-            f"score of {task} is {score!r}; allowed: [0, 1], None or 'N/A'"
-        )
+        raise InvalidInput(f"score of {task} is {score!r}; allowed: [0, 1], None or 'N/A'")
     return float(score)

@@ -1,8 +1,7 @@
 """Scorers that ask somebody else: `judge` (a `Judge`) and `reward` (a reward function)."""
 
-from collections.abc import Sequence
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from equipoise.core.errors import InvalidInput
 from equipoise.evaluation.items import Item
@@ -48,7 +47,7 @@ def check_reward_options(*, threshold: float = 0.0, scale: float = 1.0) -> None:
         raise InvalidInput(f"scale is {scale!r}; it must be > 0")
 
 
-def fit_reward_scale(values: Sequence[float], labels: Sequence[int]) -> tuple[float, float]:
+def fit_reward_scale(values: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
     """Fit `(threshold, scale)` so that `logistic((r - threshold) / scale)` predicts good replies.
 
     Logistic regression of the labels on the standardised rewards, with a ridge of 1 that keeps the

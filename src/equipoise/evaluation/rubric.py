@@ -49,9 +49,16 @@ class Rubric:
     rubric_hash: str
 
     def ask(self, form: Form, **values: str) -> list[dict[str, str]]:
-        """Return the messages of one request, the Jinja text filled in a sandbox."""
+        """Return the messages of one request, the Jinja text filled in a sandbox.
+
+        Raises:
+            InvalidInput: the text names an unknown variable or reaches outside the sandbox.
+        """
         template = _environment().from_string(form.text)
-        content = template.render(**values).strip()
+        try:
+            content = template.render(**values).strip()
+        except require("jinja2", "web").TemplateError as error:
+            raise InvalidInput(f"rubric {self.name!r} cannot be filled in: {error}") from None
         return [{"role": "system", "content": self.system}, {"role": "user", "content": content}]
 
 
