@@ -1,7 +1,9 @@
 """From the columns of a vote table to integer codes, with the row of the first bad entry named."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -39,20 +41,18 @@ def code_battles(
         InvalidInput: unequal lengths, unknown or empty name, unknown outcome, a model against
             itself; the row is named, counted from 0.
     """
-    columns = [_column(values) for values in (model_a, model_b, outcome)]
-    lengths = [len(column) for column in columns]
-    if len(set(lengths)) != 1:
+    first, second, result = (_column(values) for values in (model_a, model_b, outcome))
+    if not len(first) == len(second) == len(result):
         raise InvalidInput(
             "model_a, model_b and outcome must be equally long, got "
-            f"{lengths[0]}, {lengths[1]} and {lengths[2]} rows"
+            f"{len(first)}, {len(second)} and {len(result)} rows"
         )
     names = None if models is None else check_models(models)
-    integers = [np.issubdtype(column.dtype, np.integer) for column in columns[:2]]
-    if lengths[0] and all(integers):
-        names, a, b = _positions(columns[0], columns[1], names)
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        names, a, b = _positions(first, second, names)
     else:
-        names, a, b = _names(columns[0], columns[1], names)
-    coded = CodedBattles(names, a, b, _outcomes(columns[2]))
+        names, a, b = _names(_listed(first), _listed(second), names)
+    coded = CodedBattles(names, a, b, _outcomes(result))
     same = a == b
     if same.any():
         row = int(np.argmax(same))
@@ -85,92 +85,94 @@ def check_weights(weights: ArrayLike, n: int) -> NDArray[np.float64]:
     return values
 
 
-def _column(values: ArrayLike | Sequence[Any]) -> NDArray[Any]:
-    if isinstance(values, np.ndarray):
-        column = values
-    elif hasattr(values, "__array__") and not hasattr(values, "dtype"):
-        column = np.asarray(values)
-    else:
-        items = values if isinstance(values, (list, tuple)) else list(values)  # type: ignore[arg-type]
-        if items and all(isinstance(item, (int, np.integer)) for item in items):
-            return np.asarray(items)
-        column = np.empty(len(items), dtype=object)
-        column[:] = items
-    if column.ndim != 1:
-        raise InvalidInput(f"a column of votes must be one-dimensional, got shape {column.shape}")
-    return column
+def _column(values: ArrayLike | Sequence[Any]) -> Codes | list[Any]:
+    """Return a column of integers as an array, any other as a list."""
+    if not isinstance(values, (list, tuple)):
+        column = np.asarray(values if hasattr(values, "__array__") else list(values))  # type: ignore
+        if column.ndim != 1:
+            raise InvalidInput(f"a column of votes has one dimension, got shape {column.shape}")
+        if np.issubdtype(column.dtype, np.integer):
+            return column.astype(np.intp, copy=False)
+        return column.tolist()
+    if values and all(isinstance(value, (int, np.integer)) for value in values):
+        return np.asarray(values, dtype=np.intp)
+    return values if isinstance(values, list) else list(values)
+
+
+def _listed(column: Codes | list[Any]) -> list[Any]:
+    return column if isinstance(column, list) else column.tolist()
 
 
 def _positions(
-    a: NDArray[Any], b: NDArray[Any], names: tuple[str, ...] | None
+    a: Codes, b: Codes, names: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], Codes, Codes]:
-    first, second = a.astype(np.intp, copy=False), b.astype(np.intp, copy=False)
     if names is None:
-        names = tuple(str(k) for k in range(int(max(first.max(), second.max())) + 1))
-    for column, codes in (("model_a", first), ("model_b", second)):
-        if codes.min() < 0 or codes.max() >= len(names):
+        highest = max(a.max(initial=-1), b.max(initial=-1))
+        names = tuple(str(k) for k in range(int(highest) + 1))
+    for column, codes in (("model_a", a), ("model_b", b)):
+        if codes.min(initial=0) < 0 or codes.max(initial=-1) >= len(names):
             row = int(np.argmax((codes < 0) | (codes >= len(names))))
             raise InvalidInput(
                 f"row {row}: {column} is {codes[row]}; it must be in 0..{len(names) - 1}"
             )
-    return names, first, second
+    return names, a, b
 
 
 def _names(
-    a: NDArray[Any], b: NDArray[Any], names: tuple[str, ...] | None
+    a: list[Any], b: list[Any], names: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], Codes, Codes]:
-    (codes_a, found_a), (codes_b, found_b) = _factorise(a), _factorise(b)
-    for column, codes, found in (("model_a", codes_a, found_a), ("model_b", codes_b, found_b)):
-        bad = [k for k, name in enumerate(found) if not isinstance(name, str) or not name]
-        wrong = np.isin(codes, [-1, *bad]) if bad or (codes < 0).any() else np.zeros(1, bool)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            value = None if codes[row] < 0 else found[codes[row]]
-            raise InvalidInput(f"row {row}: {column} is {value!r}; a name is a non-empty string")
-    if names is None:
-        names = tuple(sorted({str(name) for name in (*found_a, *found_b)}))
-    place = {name: k for k, name in enumerate(names)}
-    coded = []
-    for column, codes, found in (("model_a", codes_a, found_a), ("model_b", codes_b, found_b)):
-        table = np.array([place.get(name, -1) for name in found], dtype=np.intp)
-        if (table < 0).any():
-            row = int(np.argmax(table[codes] < 0))
-            name = found[codes[row]]
-            close = nearest(name, names)
-            hint = f"; did you mean {close!r}?" if close else ""
-            raise InvalidInput(f"row {row}: {column} {name!r} is not in models{hint}")
-        coded.append(table[codes] if len(table) else codes)
-    return names, coded[0], coded[1]
+    found: defaultdict[Any, int] = defaultdict(count().__next__)
+    columns = {"model_a": _codes(a, found), "model_b": _codes(b, found)}
+    wrong = [code for name, code in found.items() if not isinstance(name, str) or not name]
+    _refuse(columns, wrong, list(found), lambda name: f"is {name!r}; a name is a non-empty string")
+    known = tuple(sorted(str(name) for name in found)) if names is None else names
+    place = {name: position for position, name in enumerate(known)}
+
+    def absent(name: Any) -> str:
+        close = nearest(name, known)
+        return f"{name!r} is not in models" + (f"; did you mean {close!r}?" if close else "")
+
+    _refuse(columns, [found[name] for name in found if name not in place], list(found), absent)
+    table = np.array([place[name] for name in found], dtype=np.intp)
+    return known, *(table[codes] for codes in columns.values())  # type: ignore[return-value]
 
 
-def _factorise(column: NDArray[Any]) -> tuple[Codes, list[Any]]:
-    """Return codes (N,), -1 where missing, and the distinct values; hashing, not sorting."""
-    import pandas as pd
+def _codes(values: list[Any], found: "defaultdict[Any, int]") -> Codes:
+    """Return codes (N,) of values, new ones numbered by `found`: one pass of hashing, no sorting."""
+    try:
+        return np.fromiter(map(found.__getitem__, values), dtype=np.intp, count=len(values))
+    except TypeError:
+        row = next(k for k, value in enumerate(values) if not isinstance(value, Hashable))
+        raise InvalidInput(f"row {row}: {values[row]!r} is not a string") from None
 
-    codes, found = pd.factorize(np.asarray(column, dtype=object))
-    return codes.astype(np.intp, copy=False), list(found)
+
+def _refuse(
+    columns: dict[str, Codes], wrong: list[int], found: list[Any], reason: Callable[[Any], str]
+) -> None:
+    """Raise `InvalidInput` naming the first row that holds one of the codes in `wrong`."""
+    if not wrong:
+        return
+    for column, codes in columns.items():
+        bad = np.isin(codes, wrong)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise InvalidInput(f"row {row}: {column} {reason(found[codes[row]])}")
 
 
-def _outcomes(column: NDArray[Any]) -> Codes:
-    if len(column) and np.issubdtype(column.dtype, np.integer):
-        codes = column.astype(np.intp, copy=False)
-        wrong = (codes < 0) | (codes >= len(OUTCOMES))
+def _outcomes(column: Codes | list[Any]) -> Codes:
+    if isinstance(column, np.ndarray):
+        codes, values = column, column.tolist
     else:
-        found_codes, found = _factorise(column)
-        table = np.array([_outcome_code(value) for value in found] + [-1], dtype=np.intp)
-        codes = table[found_codes]  # a missing value has code -1, the table's last entry
-        wrong = codes < 0
+        found = defaultdict(count(len(OUTCOMES)).__next__)
+        found.update({name: code for code, name in enumerate(OUTCOMES)})
+        codes, values = _codes(column, found), lambda: column
+    wrong = (codes < 0) | (codes >= len(OUTCOMES))
     if wrong.any():
         row = int(np.argmax(wrong))
-        value = column[row]
-        value = value.item() if isinstance(value, np.generic) else value
+        value = values()[row]
         close = nearest(value, OUTCOMES) if isinstance(value, str) else None
         hint = f"; did you mean {close!r}?" if close else ""
         raise InvalidInput(
             f"row {row}: outcome {value!r} is not one of {', '.join(OUTCOMES)}{hint}"
         )
     return codes
-
-
-def _outcome_code(value: Any) -> int:
-    return OUTCOMES.index(value) if isinstance(value, str) and value in OUTCOMES else -1
