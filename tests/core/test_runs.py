@@ -319,9 +319,12 @@ def test_list_is_newest_first_and_shows_broken_folders(tmp_path):
     broken.mkdir()
     (broken / "run.json").write_text("{")
     (tmp_path / "mpo" / "no-run").mkdir()
+    odd = Run.create("aaa", "train", None, root=tmp_path).path
+    edit(odd, seconds="long")
     found = list_runs(tmp_path)
-    assert [info.path for info in found] == [paths[0], paths[2], paths[1], broken]
-    assert [info.status for info in found] == ["running"] * 3 + ["broken"]
+    assert [info.path for info in found] == [paths[0], paths[2], paths[1], broken, odd]
+    assert [info.status for info in found] == ["running"] * 3 + ["broken"] * 2
+    found.pop()
     assert (found[-1].room, found[-1].seconds) == ("mpo", 0.0)
     assert "cannot be read" in found[-1].note
     assert list_runs(tmp_path / "absent") == []

@@ -159,12 +159,14 @@ def test_no_network(place, monkeypatch):
     )
 
 
+@pytest.mark.standard
 def test_a_package_whose_checksum_differs(place):
     place.entries["toy-model"]["package_sha256"] = "0" * 64
     refused(place, RunFailed, "checksum of toy==1.0 differs from the recorded one; nothing was ke")
     assert not list((place.cache / "downloads").iterdir())
 
 
+@pytest.mark.standard
 def test_a_constraint_file_of_the_user_does_no_harm(place, monkeypatch, tmp_path):
     (tmp_path / "constraints.txt").write_text("toy==2.0\n")
     monkeypatch.setenv("PIP_CONSTRAINT", str(tmp_path / "constraints.txt"))
@@ -246,6 +248,24 @@ def test_two_processes_pulling_at_once_fetch_once(place, pull_command):
     assert sum("fetching" in err for _, err in answers) == 1
     assert verify("toy-model") == []
     assert not place.leftovers()
+
+
+def test_who_waits_for_another_process_is_told(place, monkeypatch, capsys):
+    import filelock
+
+    calls = []
+    acquire = filelock.FileLock.acquire
+
+    def busy_at_first(lock, timeout=None, **options):
+        calls.append(timeout)
+        if timeout == 0:
+            raise filelock.Timeout("busy")
+        return acquire(lock, timeout, **options)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", busy_at_first)
+    assert remove("toy-model") == 0
+    assert calls == [0, None]
+    assert capsys.readouterr().err == "waiting for another process that is at work on toy-model\n"
 
 
 def wait_for(folder: Path, pattern: str) -> None:

@@ -87,8 +87,9 @@ class MetricsFile:
         with open(self.path, "ab") as file:
             if not self._whole and file.tell() and not _ends_a_line(self.path):
                 line = "\n" + line  # a killed process left half a line
-            self._whole = True
+            self._whole = False  # until it is written: the disk may be full
             file.write(line.encode("utf-8"))
+        self._whole = True
 
     def keep_until(self, step: int | None) -> int:
         """Drop broken lines and the records after `step` (None: keep all); return how many remain.

@@ -125,7 +125,7 @@ class Run:
         if not (path / "run.json").exists():
             raise InvalidInput(f"{path} is not empty and holds no run; name a new or empty folder")
         info, record = _info(path), _read_record(path)
-        if info.status == "running" and record.get("process") == _process():
+        if info.status == "running" and record["process"][0] == os.getpid():
             return cls(path, record, joined=True)
         ours = {"room": room, "verb": verb, "seed": seed}
         for name, value in ours.items():
@@ -275,7 +275,7 @@ def list_runs(root: str | Path = "runs") -> list[RunInfo]:
     for folder in folders:
         try:
             found.append(_info(folder))
-        except (InvalidInput, MissingData) as error:
+        except (OSError, ValueError, TypeError) as error:  # among them InvalidInput, MissingData
             room = folder.parent.name
             found.append(RunInfo(folder, room, "", "", 0, "broken", 0.0, note=str(error)))
     return sorted(found, key=lambda info: (info.started, str(info.path)), reverse=True)

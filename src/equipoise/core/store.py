@@ -12,19 +12,18 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from equipoise.core.console import note
 from equipoise.core.errors import MissingData, RunFailed, unknown_name
 from equipoise.core.files import sha256_file
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 _MARGIN = 64 * 2**20  # bytes that stay free on the disk after a pull
 
@@ -176,12 +175,23 @@ def pull(name: str) -> Path:
     return path_of(name)
 
 
-def _lock(artifact: Artifact) -> BaseFileLock:
-    from filelock import FileLock
+@contextmanager
+def _lock(artifact: Artifact) -> Iterator[None]:
+    """Hold the lock on an artifact; say so before waiting for a process that has it."""
+    from filelock import FileLock, Timeout
 
     locks = cache_folder() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"{artifact.name}.lock")
+    lock = FileLock(locks / f"{artifact.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        note(f"waiting for another process that is at work on {artifact.name}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _fetch(artifact: Artifact) -> None:
