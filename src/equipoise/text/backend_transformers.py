@@ -66,6 +66,7 @@ class TransformersBackend:
             raise InvalidInput(f"batch_size is {batch_size!r}; it must be >= 1")
         self._name, self._dtype, self._batch_size = model, dtype, batch_size
         self._source = find_model(model)
+        self.model: Any
         self.model, self.tokenizer = load_source(
             self._source, dtype=dtype, device=device, download=download
         )

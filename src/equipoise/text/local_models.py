@@ -36,6 +36,7 @@ from equipoise.text.gguf_files import check_gguf, gguf_models, looks_like_path
 if TYPE_CHECKING:
     import torch
 
+_SINGLE_DIGITS = ("smollm", "starcoder", "refact", "codeshell")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -44,13 +45,11 @@ class ModelSource:
     """Where a model comes from.
 
     Attributes:
-        base_name: how an adapter should name the full weights: stored or hub name, or path.
         base: folder or hub name of the full weights.
         local: whether `base` is a folder on this machine.
         adapters: LoRA folders to put on top, the innermost first.
     """
 
-    base_name: str
     base: str
     local: bool
     adapters: tuple[Path, ...] = ()
@@ -77,7 +76,7 @@ def find_model(name_or_path: str) -> ModelSource:
     path = Path(name_or_path).expanduser()
     if name_or_path in gguf_models():
         dense = store.derived(name_or_path, "dense")
-        return ModelSource(name_or_path, str(_unpacked(store.path_of(name_or_path), dense)), True)
+        return ModelSource(str(_unpacked(store.path_of(name_or_path), dense)), True)
     if path.is_file():
         return _from_file(path)
     if path.is_dir():
@@ -86,20 +85,20 @@ def find_model(name_or_path: str) -> ModelSource:
         raise MissingData(f"there is no model at {path}; give a folder, a GGUF file or a name")
     if nearest(name_or_path, gguf_models()) is not None:
         raise unknown_name("model", name_or_path, gguf_models())
-    return ModelSource(name_or_path, name_or_path, False)
+    return ModelSource(name_or_path, False)
 
 
 def _from_file(path: Path) -> ModelSource:
     check_gguf(path)
     folder = store.cache_folder() / "derived" / f"gguf-{sha256_file(path)[:16]}" / "dense"
-    return ModelSource(str(path), str(_unpacked(path, folder)), True)
+    return ModelSource(str(_unpacked(path, folder)), True)
 
 
 def _from_folder(folder: Path) -> ModelSource:
     if (folder / "adapter_config.json").is_file():
         return _from_adapter(folder)
     if (folder / "config.json").is_file() and not (folder / "run.json").is_file():
-        return ModelSource(str(folder), str(folder), True)
+        return ModelSource(str(folder), True)
     checkpoints = [path for path in (folder / "checkpoints").glob("*/") if _holds_model(path)]
     if checkpoints:
         return _from_folder(max(checkpoints, key=_checkpoint_order))
@@ -119,12 +118,26 @@ def _from_adapter(folder: Path) -> ModelSource:
         base = None
     if not isinstance(base, str) or not base:
         raise InvalidInput(f"{folder}/adapter_config.json names no base_model_name_or_path")
-    beside = folder / base
     try:
-        source = find_model(str(beside) if beside.is_dir() else base)
+        source = find_model(_base_name(folder, base))
     except MissingData as error:
         raise MissingData(f"the base of the adapter {folder} is missing: {error}") from None
-    return ModelSource(source.base_name, source.base, source.local, (*source.adapters, folder))
+    return ModelSource(source.base, source.local, (*source.adapters, folder))
+
+
+def _base_name(adapter: Path, base: str) -> str:
+    """Return the base that an adapter names, as it is found here.
+
+    An adapter trained on a stored model names the folder where that was unpacked, which on another
+    machine lies elsewhere: then the stored model's name stands for it.
+    """
+    if (adapter / base).is_dir():
+        return str(adapter / base)
+    parts = Path(base).parts
+    unpacked = len(parts) > 2 and (parts[-3], parts[-1]) == ("derived", "dense")
+    if unpacked and parts[-2] in gguf_models() and not Path(base).exists():
+        return parts[-2]
+    return base
 
 
 def _holds_model(path: Path) -> bool:
@@ -179,8 +192,23 @@ def _unpack(gguf: Path, target: Path) -> None:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             gguf.parent, gguf_file=gguf.name, local_files_only=True
         )
+        _split_digits(tokenizer, gguf)
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
+
+
+def _split_digits(tokenizer: Any, path: Path) -> None:
+    """Have each digit stand alone where the file says so, which transformers does not read.
+
+    It decides more than numbers: a blank line before a digit is one token or two.
+    """
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+
+    field = require("gguf", "text").GGUFReader(path).fields.get("tokenizer.ggml.pre")
+    if field is not None and field.contents() in _SINGLE_DIGITS:
+        tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
+            [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
+        )
 
 
 def load_causal_model(
@@ -192,9 +220,6 @@ def load_causal_model(
     trainable_adapter: bool = False,
 ) -> tuple[Any, Any]:
     """Load a language model and its tokenizer for transformers, ready to train, save or serve.
-
-    `model.name_or_path` is the stored model's name where it has one, so that an adapter trained on
-    it names its base in a way that holds on every machine.
 
     Args:
         name_or_path: see the module.
@@ -251,7 +276,6 @@ def load_source(
             )
         except (OSError, ValueError) as error:
             raise _unloadable(source, error) from None
-        model.name_or_path = source.base_name
         for place_in_stack, adapter in enumerate(source.adapters):
             last = place_in_stack + 1 == len(source.adapters)
             model = require("peft", "text").PeftModel.from_pretrained(
@@ -291,7 +315,7 @@ def _unloadable(source: ModelSource, error: Exception) -> Exception:
     if source.local:
         return InvalidInput(f"cannot load the model in {source.base}: {reason}")
     return MissingData(
-        f"model {source.base_name!r} is neither a stored name ({', '.join(gguf_models())}), "
+        f"model {source.base!r} is neither a stored name ({', '.join(gguf_models())}), "
         "nor a path, nor in the local hub cache; give a folder, or download=True with a network"
     )
 
