@@ -215,7 +215,9 @@ def test_prompted_specs_open_a_back_end(monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
-WORDS = st.lists(st.sampled_from(["a", "b ", "12", ". ", "\n", "é", "漢"]), max_size=15).map("".join)
+WORDS = st.lists(st.sampled_from(["a", "b ", "12", ". ", "\n", "é", "漢"]), max_size=15).map(
+    "".join
+)
 
 
 @given(WORDS, WORDS)

@@ -52,13 +52,19 @@ LIMITS = st.sampled_from([20, 21, 23, 60, 400])
         ("ok｡ ok", ["ok｡", "ok"]),
         ("好。Dr. A left", ["好。", "Dr. A left"]),
         # S3: titles, dotted abbreviations, list markers
-        ("We met (Prof. X) and St. John vs. him. End", ["We met (Prof. X) and St. John vs. him.", "End"]),
+        (
+            "We met (Prof. X) and St. John vs. him. End",
+            ["We met (Prof. X) and St. John vs. him.", "End"],
+        ),
         ("Use e.g. tea. Or i.e. water. Ok", ["Use e.g. tea.", "Or i.e. water.", "Ok"]),
         ("We live in the U.S. Then we left.", ["We live in the U.S. Then we left."]),
         ("mr. lower", ["mr.", "lower"]),
         ("J. Doe", ["J.", "Doe"]),
         ("(see “e.g. this”). Ok", ["(see “e.g. this”).", "Ok"]),
-        ("123. Long list. 1234. Year. 12. Again", ["123. Long list.", "1234.", "Year.", "12. Again"]),
+        (
+            "123. Long list. 1234. Year. 12. Again",
+            ["123. Long list.", "1234.", "Year.", "12. Again"],
+        ),
         ("It costs 12. Then", ["It costs 12.", "Then"]),
         ("Dr.) Next", ["Dr.)", "Next"]),  # the run is not exactly one dot
         ("Dr.. Next", ["Dr..", "Next"]),
@@ -132,11 +138,19 @@ def test_long_code_is_cut_at_its_own_limit_and_stays_code() -> None:
         ("a" * 400 + " b", 400, [("a" * 400, True), ("b", False)]),  # the run right after counts
         ("a" * 399 + " b", 400, [("a" * 399, True), ("b", False)]),
         ("a" * 200 + " " + "b" * 300, 400, [("a" * 200, True), ("b" * 300, False)]),
-        ("a" * 199 + " " + "b" * 300, 400, [("a" * 199 + " " + "b" * 200, True), ("b" * 100, False)]),
+        (
+            "a" * 199 + " " + "b" * 300,
+            400,
+            [("a" * 199 + " " + "b" * 200, True), ("b" * 100, False)],
+        ),
         ("a" * 11 + " " + "b" * 9 + "c", 21, [("a" * 11, True), ("b" * 9 + "c", False)]),
         ("a" * 10 + " " + "b" * 10 + "c", 21, [("a" * 10 + " " + "b" * 10, True), ("c", False)]),
         ("a" * 399 + ". b", 400, [("a" * 399 + ".", False), ("b", False)]),
-        ("aa bb" + " " * 300 + "c" * 399, 400, [("aa bb" + " " * 300 + "c" * 95, True), ("c" * 304, False)]),
+        (
+            "aa bb" + " " * 300 + "c" * 399,
+            400,
+            [("aa bb" + " " * 300 + "c" * 95, True), ("c" * 304, False)],
+        ),
         ("aa" + " " * 500 + "b", 400, [("aa", True), ("b", False)]),  # a text never ends in a blank
     ],
 )
@@ -187,7 +201,7 @@ def test_bytes_may_be_cut_anywhere(raw: bytes, data: st.DataObject) -> None:
 
 
 def oracle(text: str) -> list[str]:
-    """Rules S1 to S4 on a whole text without fences and forced cuts, written from the rules alone."""
+    """Rules S1 to S4 on a whole text without fences and forced cuts, from the rules alone."""
     found, start = [], 0
     while start < len(text):
         begin = next((i for i in range(start, len(text)) if not text[i].isspace()), len(text))
@@ -220,7 +234,24 @@ def _ends_at(text: str, begin: int, end: int) -> bool:
     token = re.search(r"\S*\Z", body[:-1])
     assert token is not None
     word = token[0].lstrip("([\"'“‘")
-    names = ["Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Jr", "Sr", "vs", "cf", "Fig", "Eq", "Sec", "Ch", "pp", "approx"]
+    names = [
+        "Mr",
+        "Mrs",
+        "Ms",
+        "Dr",
+        "Prof",
+        "St",
+        "Jr",
+        "Sr",
+        "vs",
+        "cf",
+        "Fig",
+        "Eq",
+        "Sec",
+        "Ch",
+        "pp",
+        "approx",
+    ]
     marker = token.start() == 0 and re.fullmatch(r"\d{1,3}", word)
     return not (word in names or re.fullmatch(r"([A-Za-z]\.)+[A-Za-z]", word) or marker)
 
@@ -270,7 +301,7 @@ def test_feed_after_close_is_refused() -> None:
 
 @pytest.mark.parametrize("limit", [19, 0, -1, True, 20.0, "40"])
 def test_max_chars_is_checked(limit: object) -> None:
-    with pytest.raises(InvalidInput, match="max_chars is .*>= 20"):
+    with pytest.raises(InvalidInput, match=r"max_chars is .*>= 20"):
         Segmenter(max_chars=limit)  # type: ignore[arg-type]
 
 

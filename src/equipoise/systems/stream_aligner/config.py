@@ -12,7 +12,8 @@ class StreamAlignerConfig(Config):
     """What a demonstration or reproduction runs.
 
     Attributes:
-        model: stored GGUF model, or path of one, that answers as upstream.
+        model: stored GGUF model, or path of one, that answers as upstream; `scripted` for made-up
+            answers that slip as a small model does.
         sum_questions: running sums that the model is asked.
         numbers: two-digit numbers to add in each.
         open_questions: ordinary questions, on which a corrector should change little.

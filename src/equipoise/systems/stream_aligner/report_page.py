@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise.core.stats import wilson_interval
+from equipoise.report.figures import SERIES
 from equipoise.systems.stream_aligner.correction import DiffOp, diff_ops
 from equipoise.systems.stream_aligner.demonstration import METHODS, Answered
 from equipoise.systems.stream_aligner.objective import Induction, arithmetic_accuracy
@@ -25,21 +26,28 @@ _WORLD_METHODS = ("raw", "post_hoc", "stream")
 
 
 def plot_bad_mass(exact: Induction, simulated: SimulatedWorld, bad: Sequence[int]) -> Any:
-    """Draw the bad mass by sentence: closed form as lines, the real loop as intervals."""
+    """Draw the bad mass by sentence: closed form as lines, the real loop as intervals.
+
+    The right panel shows the two corrected processes alone, which are close beside the raw one.
+    """
     from equipoise.report import new_figure
 
-    figure, axes = new_figure()
+    figure, (whole, zoomed) = new_figure(7.6, 3.4, ncols=2)
     steps = np.arange(1, len(exact.raw) + 1)
     for place, method in enumerate(_WORLD_METHODS):
         line = getattr(exact, method)[:, list(bad)].sum(axis=1)
-        (drawn,) = axes.plot(steps, line, label=LABELS[method])
         hits = np.isin(getattr(simulated, method), list(bad))
-        _draw_shares(axes, steps + 0.08 * (place - 1), hits, drawn.get_color())
-    axes.set_xlabel("sentence")
-    axes.set_ylabel("share of bad sentences")
-    axes.set_ylim(0, None)
-    axes.set_xticks(steps)
-    axes.legend(loc="center right", bbox_to_anchor=(1, 0.5))
+        for axes in (whole, zoomed) if method != "raw" else (whole,):
+            axes.plot(steps, line, color=SERIES[place], label=LABELS[method])
+            _draw_shares(axes, steps + np.float64(0.12 * (place - 1)), hits, SERIES[place])
+    for axes in (whole, zoomed):
+        axes.set_xlabel("sentence")
+        axes.set_ylim(0, None)
+        axes.set_xticks(steps)
+    whole.set_ylabel("share of bad sentences")
+    whole.set_title("all three")
+    zoomed.set_title("the corrected ones, enlarged")
+    whole.legend(loc="center")
     return figure
 
 
@@ -49,13 +57,14 @@ def plot_accuracy(
     """Draw the accuracy of running sums by their length, closed form and real loop."""
     from equipoise.report import new_figure
 
-    figure, axes = new_figure()
+    figure, axes = new_figure(7, 3.6)
     lengths = np.arange(1, max(simulated) + 1)
     exact = [arithmetic_accuracy(int(n), error_rate, fix_rate, break_rate) for n in lengths]
     for place, method in enumerate(_WORLD_METHODS):
-        (drawn,) = axes.plot(lengths, [getattr(a, method) for a in exact], label=LABELS[method])
+        line = [getattr(accuracy, method) for accuracy in exact]
+        axes.plot(lengths, line, color=SERIES[place], label=LABELS[method])
         hits = np.array([getattr(found, method) for found in simulated.values()]).T
-        _draw_shares(axes, np.array(list(simulated)) + 0.08 * (place - 1), hits, drawn.get_color())
+        _draw_shares(axes, np.array(list(simulated)) + 0.08 * (place - 1), hits, SERIES[place])
     axes.set_xlabel("additions in a row")
     axes.set_ylabel("final answers right")
     axes.set_ylim(0, 1.02)
@@ -82,7 +91,7 @@ def plot_methods(measured: dict[str, Any]) -> Any:
     for place, method in enumerate(METHODS):
         share = measured[method]["final_share"]
         reach = [[share.estimate - share.low], [share.high - share.estimate]]
-        axes.barh(place, share.estimate, height=0.55, color=f"C{place}", zorder=2)
+        axes.barh(place, share.estimate, height=0.55, color=SERIES[place], zorder=2)
         axes.errorbar(
             share.estimate, place, xerr=reach, fmt="none", ecolor="#20262e", capsize=3, zorder=3
         )
@@ -132,7 +141,7 @@ def _verdicts(answered: Answered) -> str:
 
 
 def show_on_terminal(found: list[Answered], measured: dict[str, Any]) -> None:
-    """Print question, raw and reviewed answer side by side, then the table of methods, on stderr."""
+    """Print each question with both answers side by side, then the table of methods (stderr)."""
     from rich.console import Console
     from rich.table import Table
 

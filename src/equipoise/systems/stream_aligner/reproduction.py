@@ -95,14 +95,16 @@ def run_arithmetic(
     config: StreamAlignerConfig, seed: int, advance: Callable[[], None]
 ) -> dict[str, Any]:
     """Compare the real loop on running sums with the closed form."""
-    rates = {
-        "error_rate": config.error_rate,
-        "fix_rate": config.fix_rate,
-        "break_rate": config.break_rate,
-    }
     rng = stream(seed, "arithmetic")
-    found = simulate_sums(config.steps, config.answers, rng, **rates)
-    exact = arithmetic_accuracy(config.steps, **rates)
+    found = simulate_sums(
+        config.steps,
+        config.answers,
+        rng,
+        error_rate=config.error_rate,
+        fix_rate=config.fix_rate,
+        break_rate=config.break_rate,
+    )
+    exact = arithmetic_accuracy(config.steps, config.error_rate, config.fix_rate, config.break_rate)
     advance()
     rows = []
     for method in ("raw", "post_hoc", "stream"):
