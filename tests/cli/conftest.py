@@ -45,6 +45,7 @@ from equipoise.core.config import Config
 @dataclass(frozen=True)
 class Inner:
     rate: float = 0.5
+    more_rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def train(*, preset: str = "tiny", seed: int = 0, out: Path | None = None, **cha
     config = load_config(ToyConfig, overrides=changes, preset=preset)
     with Run.create("toy_room", "train", config, preset=preset, seed=seed, folder=out) as run:
         for step in range(len(run.metrics) + 1, config.steps + 1):
-            run.log(step, loss=config.inner.rate / step)
+            run.log(step, loss=(config.inner.rate + config.inner.more_rate) / step)
             note(f"step {step}")
             if os.environ.get("TOY_STOP") == str(step):
                 raise {"interrupt": KeyboardInterrupt, "fail": RuntimeError}[os.environ["TOY_HOW"]]

@@ -37,6 +37,17 @@ def test_help_of_rooms_groups_and_verbs_imports_no_verb(call):
     assert verb.code == 0
 
 
+def test_help_of_a_verb_lists_the_configuration_fields_it_takes(call):
+    lines = [line.split() for line in call("toy-room", "train", "--help").out.splitlines()]
+    assert ["option", "type", "tiny", "small"] in lines
+    assert ["--steps", "int", "3", "5"] in lines
+    assert ["--inner.rate", "float", "0.5", "0.5"] in lines
+    assert ["--inner.more-rate", "float", "0", "0"] in lines
+    assert "Configuration fields" not in call("toy-room", "say", "--help").out
+    assert "Configuration fields" not in call("toy-room", "--help").out
+    assert "Configuration fields" not in call("--help").out
+
+
 def test_a_verb_for_people(call):
     done = call("toy-room", "say", "a", "b", "--loud")
     assert (done.code, done.err) == (0, "")
@@ -63,6 +74,8 @@ def test_options_become_configuration_fields(call):
     data = last_json(done.out)
     assert (done.code, data["steps"], data["loss"]) == (0, 4, 0.5)
     assert last_json(call("toy-room", "train", "--preset=small", "--json").out)["steps"] == 5
+    for option in ("--inner.more-rate", "--inner.more_rate"):
+        assert last_json(call("toy-room", "train", option, "1", "--json").out)["loss"] == 0.5
     assert nested("--inner.rate=0.5") == "--inner__rate=0.5"
     assert nested("0.5") == "0.5"
 

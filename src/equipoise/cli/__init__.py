@@ -119,6 +119,8 @@ def _run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; an error becomes one line."""
     try:
         _call(build_app(arguments).meta, arguments)
+        if {"--help", "-h"} & set(arguments):
+            _show_fields(_words(arguments))
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
@@ -149,6 +151,17 @@ def _explain(arguments: Sequence[str], error: Exception) -> int:
 
 def _words(arguments: Sequence[str]) -> list[str]:
     return [token for token in arguments if not token.startswith("-")]
+
+
+def _show_fields(words: Sequence[str]) -> None:
+    """Print, below the help of a room's verb, the configuration fields that it takes."""
+    room = rooms().get(words[0].replace("-", "_")) if words else None
+    if room is not None and words[1:2] and words[1] in room.verbs:
+        from equipoise.cli.fields import option_rows
+        from equipoise.cli.show import show
+
+        if rows := option_rows(room, words[1]):
+            show({"Configuration fields, by preset": rows})
 
 
 def _finish(result: Any, as_json: bool) -> None:
