@@ -168,3 +168,14 @@ def test_pair_counts_check_their_own_shape():
         PairCounts(("x", "y"), [[0, 1]], [[1, 0]], [0, 0])  # type: ignore[arg-type]
     empty = count_battles([], [], [])
     assert (empty.models, empty.battles, empty.matrix().shape) == ((), 0.0, (0, 0))
+
+
+def test_other_iterables_and_unhashable_entries():
+    counts = count_battles(iter(["x", "y"]), ("y", "x"), (word for word in ["a", "b"]))
+    assert counts.wins.tolist() == [[2, 0]]
+    with pytest.raises(InvalidInput, match=r"row 1: \['y'\] is not a string"):
+        count_battles(["x", ["y"]], ["y", "x"], ["a", "a"])
+    with pytest.raises(InvalidInput, match="row 0: model_a is 3"):
+        count_battles(iter([3, "x"]), ["y", "y"], ["a", "a"])
+    with pytest.raises(InvalidInput, match="one dimension"):
+        count_battles(np.zeros((2, 2)), ["y", "x"], ["a", "a"])

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -87,16 +87,17 @@ def check_weights(weights: ArrayLike, n: int) -> NDArray[np.float64]:
 
 def _column(values: ArrayLike | Sequence[Any]) -> Codes | list[Any]:
     """Return a column of integers as an array, any other as a list."""
-    if not isinstance(values, (list, tuple)):
-        column = np.asarray(values if hasattr(values, "__array__") else list(values))  # type: ignore
+    if hasattr(values, "__array__"):
+        column = np.asarray(values)
         if column.ndim != 1:
             raise InvalidInput(f"a column of votes has one dimension, got shape {column.shape}")
         if np.issubdtype(column.dtype, np.integer):
             return column.astype(np.intp, copy=False)
         return column.tolist()
-    if values and all(isinstance(value, (int, np.integer)) for value in values):
-        return np.asarray(values, dtype=np.intp)
-    return values if isinstance(values, list) else list(values)
+    items = values if isinstance(values, list) else list(cast(Sequence[Any], values))
+    if items and all(isinstance(item, (int, np.integer)) for item in items):
+        return np.asarray(items, dtype=np.intp)
+    return items
 
 
 def _listed(column: Codes | list[Any]) -> list[Any]:
@@ -138,7 +139,7 @@ def _names(
 
 
 def _codes(values: list[Any], found: "defaultdict[Any, int]") -> Codes:
-    """Return codes (N,) of values, new ones numbered by `found`: one pass of hashing, no sorting."""
+    """Return codes (N,) of values, new ones numbered by `found`: one pass of hashing."""
     try:
         return np.fromiter(map(found.__getitem__, values), dtype=np.intp, count=len(values))
     except TypeError:
@@ -166,9 +167,8 @@ def _outcomes(column: Codes | list[Any]) -> Codes:
         found = defaultdict(count(len(OUTCOMES)).__next__)
         found.update({name: code for code, name in enumerate(OUTCOMES)})
         codes, values = _codes(column, found), lambda: column
-    wrong = (codes < 0) | (codes >= len(OUTCOMES))
-    if wrong.any():
-        row = int(np.argmax(wrong))
+    if codes.min(initial=0) < 0 or codes.max(initial=0) >= len(OUTCOMES):
+        row = int(np.argmax((codes < 0) | (codes >= len(OUTCOMES))))
         value = values()[row]
         close = nearest(value, OUTCOMES) if isinstance(value, str) else None
         hint = f"; did you mean {close!r}?" if close else ""
