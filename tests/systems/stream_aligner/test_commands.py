@@ -14,7 +14,7 @@ from equipoise.core.config import load_config
 from equipoise.core.errors import InvalidInput, MissingData
 from equipoise.core.runs import Run
 from equipoise.core.store import path_of
-from equipoise.preference.comparisons import read_comparisons
+from equipoise.preference.comparisons import Comparison, read_comparisons
 from equipoise.systems.stream_aligner import StreamAlignerConfig, commands
 
 ANSWERS = {
@@ -83,10 +83,13 @@ def test_correct_writes_answers_and_comparisons(files: Path) -> None:
         "note": "1 + 1 = 2",
     }
     (record,) = read_comparisons(files / "comparisons.jsonl").records
+    assert isinstance(record, Comparison)
     assert record.winner == "a"
     assert record.response_a[0].text == rows[0]["answer"]
     assert record.response_b[0].text == rows[0]["original"]
-    assert record.feedback["b"].refinement[0].text == rows[0]["answer"]
+    refinement = record.feedback["b"].refinement
+    assert refinement is not None
+    assert refinement[0].text == rows[0]["answer"]
     assert record.origin.source == "stream_aligner"
 
 
@@ -159,7 +162,13 @@ def test_a_killed_correct_ends_as_an_uninterrupted_one(files: Path) -> None:
     assert out.read_bytes() == (files / "whole.jsonl").read_bytes()
 
 
-TINY = {"sum_questions": "3", "open_questions": "1", "answers": "40", "worlds": "2", "steps": "3"}
+TINY: dict[str, Any] = {
+    "sum_questions": "3",
+    "open_questions": "1",
+    "answers": "40",
+    "worlds": "2",
+    "steps": "3",
+}
 
 
 def test_the_demo_runs_without_weights(

@@ -4,7 +4,9 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from equipoise.core.config import load_config
 from equipoise.core.console import note, progress
@@ -116,7 +118,9 @@ def _add_worlds(report: Any, config: StreamAlignerConfig, seed: int) -> None:
     )
 
 
-def segment(source: str = "-", *, max_chars: int = 400) -> dict[str, Any]:
+def segment(
+    source: Annotated[str, Parameter(allow_leading_hyphen=True)] = "-", *, max_chars: int = 400
+) -> dict[str, Any]:
     """Cut a text into the segments that the loop would review.
 
     Args:

@@ -129,9 +129,9 @@ def _slipping_upstream(sums: list[SumQuestion]) -> Upstream:
         written = list(stated_sums(prefix))
         first, *rest = numbers[question]
         total = int(written[-1].stated) if written else first
-        for number in rest[len(written) :]:
+        for place, number in enumerate(rest[len(written) :], len(written)):
             slip = 10 if total % 10 + number % 10 > 9 else 0
-            lead = f"{' Then' if prefix or number is not rest[0] else 'First,'}"
+            lead = " Then" if place else "First,"
             yield f"{lead} {total} + {number} = {total + number - slip}."
             total += number - slip
 
