@@ -76,7 +76,8 @@ def test_a_verbose_reply_with_a_capital_a_does_not_answer_a():
 
 @pytest.mark.parametrize(
     ("target", "letter"),
-    [("B", "B"), ("b", "B"), ("(B)", "B"), ("copper", "B"), (" Copper. ", "B"), (1, "B"), ("1", "B"),
+    [("B", "B"), ("b", "B"), ("(B)", "B"), ("copper", "B"), (" Copper. ", "B"), (1, "B"),
+     ("1", "B"),
      (0, "A"), ("9", "D"), (4, None), ("E", None), ("zinc", None), (True, None)],
 )  # fmt: skip
 def test_target_letter(target, letter):
