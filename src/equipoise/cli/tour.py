@@ -69,7 +69,7 @@ def tour(
     with run:
         run.rewind(0)  # what is done already comes from caches, so every stage is logged anew
         demos = list(rooms().values()) if config.demos else []
-        stages = Stages(run, total=7 + len(demos))
+        stages = Stages(run, total=8 + len(demos))
         with stages("model", f"fetching {MODEL}, the embedded language model"):
             pull(MODEL)
         with stages("questions", "gathering questions") as stage:
@@ -117,11 +117,22 @@ def gather_tasks(files: Sequence[Path], folder: Path, config: Any) -> "list[Task
     from equipoise.evaluation import fixture_names, load_task
 
     own = [load_task(name) for name in fixture_names()]
-    tasks = [replace(task, items=task.items[: config.limit]) for task in own]
+    tasks = [_cut(task, config.limit) for task in own]
     for path in files:
         task = load_task(path if path.suffix == ".toml" else _task_file(path, folder))
-        tasks.append(replace(task, items=task.items[: config.user_limit]))
+        tasks.append(_cut(task, config.user_limit))
     return tasks
+
+
+def _cut(task: "Task", limit: int) -> "Task":
+    """Keep `limit` items, from as many clusters as there are: one cluster alone has no spread."""
+    turns: dict[str, int] = {}
+    order: list[tuple[int, int]] = []
+    for place, item in enumerate(task.items):
+        turn = turns[item.cluster] = turns.get(item.cluster, -1) + 1
+        order.append((turn, place))
+    kept = sorted(place for _, place in sorted(order)[:limit])
+    return replace(task, items=tuple(task.items[place] for place in kept))
 
 
 def _task_file(path: Path, folder: Path) -> Path:
