@@ -18,7 +18,8 @@ from equipoise.evaluation import (
     pairwise,
     position_flip_rate,
 )
-from equipoise.evaluation.judging import identity_of, logistic, pair_label
+from equipoise.evaluation.judging import logistic, pair_label
+from equipoise.evaluation.scoring import identity_of
 
 
 def length_reward(prompts, responses):

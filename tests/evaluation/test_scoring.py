@@ -82,13 +82,15 @@ def test_a_scorer_is_taken_as_it_is():
     assert get_scorer(scorer, absent=True).options == {"pattern": "a", "absent": True}
 
 
-def test_what_a_file_cannot_hold_is_bound_later_and_stays_out_of_the_description():
+def test_what_a_file_cannot_hold_is_bound_later_and_named_in_the_description():
     scorer = get_scorer("reward", threshold=1.0)
     with pytest.raises(InvalidInput, match="has no reward"):
         scorer.score("x", ITEM)
     bound = scorer.bound(reward=lambda prompts, responses: [1.0] * len(prompts), judge="unused")
     assert bound.score("x", ITEM).value == pytest.approx(0.5)
-    assert bound.describe() == scorer.describe()
+    assert scorer.describe()["options"] == bound.describe()["options"] == {"threshold": 1.0}
+    assert "resources" not in scorer.describe()
+    assert set(bound.describe()["resources"]) == {"reward"}
     assert get_scorer("exact").bound(reward=None) == get_scorer("exact")
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -166,8 +166,3 @@ def logistic(x: float) -> float:
 def first_verdict(judge: Judge, prompt: str, reply: str, item: Item | None = None) -> Verdict:
     """Ask a judge about one reply."""
     return judge.judge([JudgeRequest(prompt, (reply,), item)])[0]
-
-
-def identity_of(judge: Any) -> str:
-    """Return what identifies a judge in cache keys: its `identity`, else the name of its class."""
-    return str(getattr(judge, "identity", type(judge).__name__))

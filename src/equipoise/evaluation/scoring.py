@@ -25,7 +25,7 @@ _RULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "judge": ("judged", "1", ()),
     "reward": ("judged", "1", ()),
 }
-# Objects that no task file can hold; they are bound later and stay out of the description.
+# Objects that no task file can hold; they are bound later.
 _RESOURCES = ("judge", "reward")
 
 
@@ -36,7 +36,7 @@ class Scorer:
     Attributes:
         name: one of `scorer_names()`.
         version: changes whenever the rule does.
-        options: as given, resources such as a judge left out.
+        options: as given, without resources such as a judge.
         needs: item fields that the rule cannot do without.
     """
 
@@ -83,8 +83,16 @@ class Scorer:
         return replace(self, resources={**self.resources, **taken})
 
     def describe(self) -> dict[str, Any]:
-        """Return name, version and options as JSON data, the part of a cache key."""
-        return {"name": self.name, "version": self.version, "options": dict(self.options)}
+        """Return name, version, options and the identity of a bound judge: a part of cache keys."""
+        description = {"name": self.name, "version": self.version, "options": dict(self.options)}
+        bound = {name: identity_of(resource) for name, resource in self.resources.items()}
+        return {**description, "resources": bound} if bound else description
+
+
+def identity_of(resource: Any) -> str:
+    """Return what identifies a judge or reward: its `identity`, else its name or its class's."""
+    name = getattr(resource, "__qualname__", type(resource).__name__)
+    return str(getattr(resource, "identity", name))
 
 
 def scorer_names() -> tuple[str, ...]:
