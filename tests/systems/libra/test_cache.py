@@ -34,14 +34,14 @@ def test_temperature_seed_sample_and_messages_part_keys():
 
 def test_verdict_key_depends_on_each_of_its_parts():
     scorer = {"name": "number", "version": "1", "options": {}}
-    base = verdict_key("r", "t", "i", scorer, "j")
+    base = verdict_key("r", "t", "i", scorer)
     others = [
-        verdict_key("r2", "t", "i", scorer, "j"),
-        verdict_key("r", "t2", "i", scorer, "j"),
-        verdict_key("r", "t", "i2", scorer, "j"),
-        verdict_key("r", "t", "i", scorer | {"version": "2"}, "j"),
-        verdict_key("r", "t", "i", scorer | {"options": {"x": 1}}, "j"),
-        verdict_key("r", "t", "i", scorer, "j2"),
+        verdict_key("r2", "t", "i", scorer),
+        verdict_key("r", "t2", "i", scorer),
+        verdict_key("r", "t", "i2", scorer),
+        verdict_key("r", "t", "i", scorer | {"version": "2"}),
+        verdict_key("r", "t", "i", scorer | {"options": {"x": 1}}),
+        verdict_key("r", "t", "i", scorer | {"resources": {"judge": "j"}}),
     ]
     assert len({base, *others}) == 7
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_config_refuses_what_makes_no_sense():
 
 def test_demo_writes_board_report_and_results(contenders, tmp_path):
     out = tmp_path / "demo"
-    given = {"contenders": str(contenders), "replicates": "50"}
+    given: dict[str, Any] = {"contenders": str(contenders), "replicates": "50"}
     result = commands.demo(out=out, **given)
     assert {row["model"] for row in result["board"]["rows"]} == {"refuser", "helper"}
     assert Path(result["report"]) == out / "report.html"
@@ -90,14 +91,19 @@ def test_evaluate_again_in_a_finished_folder_asks_only_what_is_missing(tmp_path,
     path.write_text(
         CONTENDERS.replace('replies = ["Sure', 'fail_after_chunks = 0\nreplies = ["Sure')
     )
-    line = {"contenders": path, "tasks": ("arithmetic",), "limit": 1, "out": tmp_path / "run"}
+    line: dict[str, Any] = {
+        "contenders": path,
+        "tasks": ("arithmetic",),
+        "limit": 1,
+        "out": tmp_path / "run",
+    }
     monkeypatch.setattr("equipoise.systems.libra.runner.backoff", lambda attempt, base: 0.0)
     first = commands.evaluate(**line)
     assert [row["missing"] for row in first["rows"]] == [0, 1]
     second = commands.evaluate(**line)
     assert second["rows"] == first["rows"]
     with pytest.raises(InvalidInput, match="holds a finished run"):
-        commands.evaluate(**(line | {"limit": 2}))
+        commands.evaluate(**{**line, "limit": 2})
 
 
 def test_tasks_lists_shipped_ones_and_checks_files(tmp_path):

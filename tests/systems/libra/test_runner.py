@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from equipoise.core.errors import InvalidInput, MissingData, RunFailed
-from equipoise.evaluation import load_task, read_results
+from equipoise.evaluation import Verdict, load_task, read_results
 from equipoise.systems.libra.cache import Cache
 from equipoise.systems.libra.contenders import Reply
-from equipoise.systems.libra.runner import Limits, evaluate
+from equipoise.systems.libra.runner import Limits, chosen_items, evaluate
 
 FAST = Limits(base_delay=0.001)
 
@@ -246,6 +246,20 @@ def test_limit_takes_the_first_items(task):
     assert result.missing == 0
 
 
+def test_limit_takes_items_in_turn_from_clusters_and_classes(tmp_path):
+    rows = [
+        {"id": f"{word}{k}", "question": "?", "target": word, "cluster": f"{word}{k // 3}"}
+        for word in ("yes", "no")
+        for k in range(6)
+    ]
+    path = write_task(tmp_path, rows=rows, scorer="yes_no")
+    ids = [[item.id for item in chosen_items(load_task(path), limit)] for limit in (2, 4, 12, None)]
+    assert ids[0] == ["yes0", "no0"]
+    assert ids[1] == ["yes0", "no0", "yes3", "no3"]
+    assert sorted(ids[2]) == sorted(ids[3])
+    assert ids[3] == [row["id"] for row in rows]
+
+
 def test_empty_replies_are_missing_and_never_zero(task):
     result = evaluate([Counting("a", lambda q, s, n: "" if "0 +" in q else right(q, s, n))], [task])
     assert result[0].scores == (None, 1.0, 1.0, 1.0)
@@ -277,6 +291,43 @@ def test_a_canary_in_a_reply_is_reported(tmp_path):
     leaky = Counting("a", lambda q, s, n: "canary-7f3a 2" if "0" in q else "3")
     result = evaluate([leaky], [path])[0]
     assert result.notes == ("canary text appeared in replies to i0",)
+
+
+@dataclass
+class LenientJudge:
+    """Gives every reply 0.75, unless it is out of order."""
+
+    identity: str = "lenient@1"
+    broken: bool = False
+    asked: int = 0
+
+    def judge(self, requests):
+        self.asked += len(requests)
+        value, label = (None, "unavailable") if self.broken else (0.75, "score")
+        return [Verdict(value, label, "", self.identity) for _ in requests]
+
+
+def test_a_judge_scores_once_and_its_failures_are_asked_again(tmp_path):
+    path = write_task(tmp_path, items=3, scorer="judge")
+    contender, judge = Counting("a"), LenientJudge(broken=True)
+    with pytest.raises(InvalidInput, match="'sums' is scored by a judge"):
+        evaluate([contender], [path], out=tmp_path / "run")
+    assert contender.asked == []
+    down = evaluate([contender], [path], out=tmp_path / "run", judge=judge)[0]
+    assert (down.score, down.missing) == (None, 3)
+    judge.broken = False
+    up = evaluate([contender], [path], out=tmp_path / "run", judge=judge)[0]
+    assert (up.score, up.missing, up.judge) == (0.75, 0, "lenient@1")
+    assert judge.asked == 6
+    assert evaluate([contender], [path], out=tmp_path / "run", judge=judge)[0] == up
+    assert judge.asked == 6
+    evaluate([contender], [path], out=tmp_path / "run", judge=LenientJudge("other@1"))
+    assert len(contender.asked) == 3
+
+
+def test_a_judge_is_not_named_where_a_rule_scores(task):
+    result = evaluate([Counting("a", right)], [task], judge=LenientJudge())[0]
+    assert (result.judge, result.score) == ("", 1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """From item scores to a row: means, class-balanced means, standard errors."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from equipoise.evaluation import Item, Task, get_scorer
 from equipoise.systems.libra.summary import task_result
 
 
-def task_of(items, aggregate="mean") -> Task:
+def task_of(items, aggregate: Any = "mean") -> Task:
     return Task(
         name="t", version="3", dimension="safety", category="c", items=tuple(items),
         task_hash="h", scorer=get_scorer("yes_no"), aggregate=aggregate,

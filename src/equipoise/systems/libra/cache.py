@@ -42,9 +42,7 @@ def reply_key(
     return digest(request)
 
 
-def verdict_key(
-    reply: str, task_hash: str, item_id: str, scorer: Mapping[str, Any], judge: str = ""
-) -> str:
+def verdict_key(reply: str, task_hash: str, item_id: str, scorer: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a verdict's origin.
 
     The item's id stands in it beside what the specification lists, because two items of a task may
@@ -54,10 +52,10 @@ def verdict_key(
         reply: reply key.
         task_hash: hash of the task with all its items.
         item_id: the item within the task.
-        scorer: canonical description: name, version, options.
-        judge: identity of a judge with its rubric's hash, empty for scorers that need none.
+        scorer: canonical description: name, version, options, and the identity of a judge (with
+            its rubric's hash) where it asks one.
     """
-    origin = [reply, task_hash, item_id, dict(scorer), judge]
+    origin = [reply, task_hash, item_id, dict(scorer)]
     return digest(origin)
 
 

@@ -171,7 +171,7 @@ def rate_votes(
         seed: of the bootstrap.
 
     Raises:
-        InvalidInput: the reference has no battle.
+        InvalidInput: the reference has no battle, or no rating of its own.
         RunFailed: the fit did not converge; such ratings are not published.
     """
     if scale.reference is not None and scale.reference not in counts.models:
@@ -249,11 +249,6 @@ def _undetermined(
     home = max(known, key=known.count, default=None)
     if reference is not None:
         home = int(fit.league[index[reference]])
-    if reference is not None and not np.isfinite(fit.log_strength[index[reference]]):
-        raise InvalidInput(
-            f"reference {reference!r} has no rating of its own (status "
-            f"{fit.status[reference]}); choose a model that both won and lost"
-        )
     for model in listed:
         if model not in index:
             notes[model] = "no votes: capability unknown"

@@ -57,6 +57,7 @@ def evaluate(
     tasks: tuple[str, ...] = ("fixtures",),
     limit: int | None = None,
     samples: int = 1,
+    judge: str = "",
     concurrency: int = 8,
     rate: float | None = None,
     max_tokens: int = 256,
@@ -68,8 +69,9 @@ def evaluate(
     Args:
         contenders: contenders.toml; without it four variants of the embedded model.
         tasks: shipped tasks by name (`fixtures` for all), task files or folders.
-        limit: only the first so many items of each task.
+        limit: only so many items of each task, taken in turn from its clusters.
         samples: answers per item, averaged.
+        judge: back end that judges where a task needs it, e.g. openai:URL#MODEL.
         concurrency: requests under way at once.
         rate: most requests a minute.
         max_tokens: longest answer of the embedded variants.
@@ -84,6 +86,7 @@ def evaluate(
         limit=limit,
         samples=samples,
         max_tokens=max_tokens,
+        judge=judge,
         concurrency=concurrency,
         rate=rate,
     )

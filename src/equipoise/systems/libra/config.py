@@ -15,9 +15,10 @@ class LibraConfig(Config):
     Attributes:
         contenders: path of a contenders file; empty for four variants of the embedded model.
         tasks: names of shipped tasks, `fixtures` for all of them, task files or folders.
-        limit: first so many items of each task; None for all.
+        limit: so many items of each task, taken in turn from its clusters; None for all.
         samples: answers per item, averaged.
         max_tokens: longest answer of the embedded variants, tokens.
+        judge: back end of the judge for tasks that need one, e.g. `openai:URL#MODEL`; or empty.
         concurrency: requests under way at once.
         rate: most requests a minute; None for no limit.
         replicates: bootstrap draws of the board, 0 for no intervals.
@@ -31,6 +32,7 @@ class LibraConfig(Config):
     limit: int | None = None
     samples: int = 1
     max_tokens: int = 128
+    judge: str = ""
     concurrency: int = 8
     rate: float | None = None
     replicates: int = 1000

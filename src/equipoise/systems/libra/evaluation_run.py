@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,13 @@ def open_run(verb: str, config: LibraConfig, *, preset: str, seed: int, out: Pat
 
 def evaluate_into(run: Run, config: LibraConfig) -> list[TaskResult]:
     """Put the configured tasks to the configured contenders; answers and rows go into the run."""
-    with opened_contenders(config) as contenders:
+    with opened_contenders(config) as contenders, ExitStack() as stack:
+        judge = None
+        if config.judge:
+            from equipoise.evaluation import LLMJudge
+            from equipoise.text import load_backend
+
+            judge = LLMJudge(stack.enter_context(load_backend(config.judge)))
         return ask_contenders(
             contenders,
             config.tasks,
@@ -66,6 +72,7 @@ def evaluate_into(run: Run, config: LibraConfig) -> list[TaskResult]:
             limit=config.limit,
             samples=config.samples,
             limits=Limits(config.concurrency, config.rate),
+            judge=judge,
         )
 
 

@@ -15,10 +15,19 @@ from equipoise.core.console import note, progress
 from equipoise.core.errors import InvalidInput, MissingData, MissingExtra, RunFailed
 from equipoise.core.files import canonical_json, write_atomic
 from equipoise.core.limits import TokenBucket, backoff
-from equipoise.evaluation import Item, Score, Task, TaskResult, load_tasks, write_results
+from equipoise.evaluation import (
+    Item,
+    Judge,
+    Score,
+    Scorer,
+    Task,
+    TaskResult,
+    load_tasks,
+    write_results,
+)
 from equipoise.systems.libra.cache import Cache, reply_key, verdict_key
 from equipoise.systems.libra.contenders import Contender, Reply, check_names
-from equipoise.systems.libra.summary import task_result
+from equipoise.systems.libra.summary import target_class, task_result
 
 TRIES = 5
 FATAL = (InvalidInput, MissingData, MissingExtra)
@@ -71,6 +80,7 @@ def evaluate(
     limit: int | None = None,
     samples: int = 1,
     limits: Limits | None = None,
+    judge: Judge | None = None,
 ) -> list[TaskResult]:
     """Put every item of every task to every contender and score the answers.
 
@@ -79,16 +89,19 @@ def evaluate(
         tasks: tasks, task files, or names of shipped ones (`fixtures` for all).
         out: folder for `cache.db`, `results.jsonl` and `answers.jsonl`; answers that its cache
             holds are not asked again. None keeps everything in memory.
-        limit: the first so many items of each task only.
+        limit: so many items of each task only, taken in turn from its clusters and classes.
         samples: answers drawn per item; the item's score is their mean.
         limits: concurrency, rate, tries.
+        judge: scores the tasks whose scorer is `judge`; verdicts that it fails to give are asked
+            for again by the next call.
 
     Returns:
         One row per contender and task, in that order, items sorted by id. An item whose request
         failed `tries` times, or whose answer could not be scored, is missing: None, never a guess.
 
     Raises:
-        InvalidInput: no contender, two of one name, no task, limit or samples < 1.
+        InvalidInput: no contender, two of one name, no task, limit or samples < 1, or a task that
+            needs a judge without one.
         RunFailed: called from inside a running event loop (use a thread), or the disk is full.
     """
     check_names(contenders)
@@ -96,14 +109,17 @@ def evaluate(
     if samples < 1 or (limit is not None and limit < 1):
         raise InvalidInput(f"samples is {samples} and limit {limit}; both must be at least 1")
     asks = list(_asks(contenders, loaded, limit=limit, samples=samples))
+    for ask in asks:
+        if _needs_judge(ask, judge):
+            raise InvalidInput(f"task {ask.task.name!r} is scored by a judge; give one (--judge)")
     with Cache(":memory:" if out is None else Path(out) / "cache.db") as cache:
         failures = asyncio.run(_ask_all(asks, cache, limits or Limits()))
-        answers = [_judged(ask, cache) for ask in asks]
+        answers = [_judged(ask, cache, judge) for ask in asks]
     by_row: dict[tuple[str, str], list[Answer]] = {}
     for answer in answers:
         by_row.setdefault((answer.ask.contender.name, answer.ask.task.name), []).append(answer)
     results = [
-        _result(contender, task, by_row[contender.name, task.name])
+        _result(contender, task, by_row[contender.name, task.name], judge)
         for contender in contenders
         for task in loaded
     ]
@@ -138,11 +154,33 @@ def _asks(
     """List all requests, contenders in the inner loop so that none waits for another to finish."""
     described = [(contender, contender.description()) for contender in contenders]
     for task in tasks:
-        for item in task.items[:limit]:
+        for item in chosen_items(task, limit):
             for sample in range(samples):
                 for contender, description in described:
                     key = reply_key(description, item.messages, sample)
                     yield Ask(key, contender, task, item, sample)
+
+
+def chosen_items(task: Task, limit: int | None) -> list[Item]:
+    """Return the first `limit` items of a task, taken in turn from its clusters and target classes.
+
+    A plain head of the file could hold ten rewrites of one question, or only items to say yes to.
+    Where every item stands alone and has its own target the order is that of the file.
+    """
+    if limit is None:
+        return list(task.items)
+    by_cluster = _in_turn(task.items, [item.cluster or item.id for item in task.items])
+    return _in_turn(by_cluster, [target_class(item) for item in by_cluster])[:limit]
+
+
+def _in_turn(items: Sequence[Item], groups: Sequence[str]) -> list[Item]:
+    """Return items one from each group, then the second of each, and so on; order kept in each."""
+    seen: dict[str, int] = {}
+    turns = []
+    for group in groups:
+        seen[group] = turn = seen.get(group, -1) + 1
+        turns.append(turn)
+    return [item for _, item in sorted(zip(turns, items), key=lambda pair: pair[0])]
 
 
 async def _ask_all(asks: Sequence[Ask], cache: Cache, limits: Limits) -> dict[str, str]:
@@ -239,12 +277,27 @@ class Answer:
         return canonical_json(row) + "\n"
 
 
-def _judged(ask: Ask, cache: Cache) -> Answer:
+def _scorer(ask: Ask, judge: Judge | None) -> Scorer:
+    scorer = ask.task.scorer_for(ask.item)
+    return scorer if judge is None else scorer.bound(judge=judge)
+
+
+def _needs_judge(ask: Ask, judge: Judge | None) -> bool:
+    scorer = _scorer(ask, judge)
+    return scorer.name == "judge" and "judge" not in scorer.resources
+
+
+def _judge_of(scorer: Scorer) -> str:
+    """Return the identity of the judge that a scorer asks, empty where it asks none."""
+    return str(scorer.describe().get("resources", {}).get("judge", ""))
+
+
+def _judged(ask: Ask, cache: Cache, judge: Judge | None) -> Answer:
     """Score one stored answer, once: verdicts are kept unless they could not be had."""
     stored = cache.reply(ask.key)
     if stored is None:
         return Answer(ask, None, Score(None, "missing"))
-    scorer = ask.task.scorer_for(ask.item)
+    scorer = _scorer(ask, judge)
     key = verdict_key(ask.key, ask.task.task_hash, ask.item.id, scorer.describe())
     known = cache.verdict(key)
     if known is not None:
@@ -255,7 +308,9 @@ def _judged(ask: Ask, cache: Cache) -> Answer:
     return Answer(ask, stored["text"], score)
 
 
-def _result(contender: Contender, task: Task, answers: Sequence[Answer]) -> TaskResult:
+def _result(
+    contender: Contender, task: Task, answers: Sequence[Answer], judge: Judge | None
+) -> TaskResult:
     """Sum up one contender's answers to one task."""
     by_item: dict[str, list[float]] = {answer.ask.item.id: [] for answer in answers}
     for answer in answers:
@@ -264,4 +319,6 @@ def _result(contender: Contender, task: Task, answers: Sequence[Answer]) -> Task
     scores = {item: float(np.mean(values)) if values else None for item, values in by_item.items()}
     leaks = sorted({a.ask.item.id for a in answers if a.text is not None and task.leaks(a.text)})
     notes = (f"canary text appeared in replies to {', '.join(leaks)}",) if leaks else ()
-    return task_result(task, contender.name, scores, notes=notes)
+    return task_result(
+        task, contender.name, scores, judge=_judge_of(_scorer(answers[0].ask, judge)), notes=notes
+    )

@@ -62,7 +62,7 @@ def _aggregate(
     if not known:
         return None, None
     values = np.asarray([value for _, value in known])
-    classes = np.asarray([_target_class(item) if balanced else "" for item, _ in known])
+    classes = np.asarray([target_class(item) if balanced else "" for item, _ in known])
     names, place, sizes = np.unique(classes, return_inverse=True, return_counts=True)
     weights = 1.0 / (len(names) * sizes[place])
     means = np.bincount(place, values) / sizes
@@ -75,5 +75,6 @@ def _aggregate(
     return score, float(np.sqrt(count / (count - 1) * (totals**2).sum()))
 
 
-def _target_class(item: Item) -> str:
+def target_class(item: Item) -> str:
+    """Return the class of an item for balanced means: its target, else what it expects."""
     return str(item.target if item.target is not None else item.expect).casefold()
