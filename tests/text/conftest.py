@@ -158,8 +158,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             num_attention_heads=4,
             num_key_value_heads=2,
             max_position_embeddings=256,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),  # pyright: ignore
+            pad_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),  # pyright: ignore
             initializer_range=0.5,
         )
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from equipoise.core.errors import InvalidInput
-from equipoise.text import chat, load_backend, write_f32_gguf
+from equipoise.text import OpenAIBackend, chat, load_backend, write_f32_gguf
 
 pytestmark = pytest.mark.standard
 
@@ -119,7 +119,7 @@ def test_every_way_of_continuing_gives_the_same_text(f32, gguf, way):
         "completions": {"prefill": "completions", "template": "smollm2-135m"},
         "probed": {},
     }[way]
-    with load_backend(f"openai:{f32.url}/v1#any", **options) as backend:
+    with OpenAIBackend(f"{f32.url}/v1", "any", **options) as backend:
         if way == "probed":
             backend._is_native = False  # as if llama.cpp's own endpoints were not there
         for prefix in ("Sure! Blue,",):
@@ -128,7 +128,7 @@ def test_every_way_of_continuing_gives_the_same_text(f32, gguf, way):
 
 
 def test_an_ignored_echo_is_noticed_on_the_real_server(f32, gguf):
-    with load_backend(f"openai:{f32.url}/v1#any", template="smollm2-135m") as backend:
+    with OpenAIBackend(f"{f32.url}/v1", "any", template="smollm2-135m") as backend:
         backend._is_native = False
         with pytest.raises(InvalidInput, match="ignores `echo`"):
             backend.score(chat(QUESTIONS[0]), "Red and blue.")

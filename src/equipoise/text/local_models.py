@@ -133,10 +133,9 @@ def _base_name(adapter: Path, base: str) -> str:
     """
     if (adapter / base).is_dir():
         return str(adapter / base)
-    parts = Path(base).parts
-    unpacked = len(parts) > 2 and (parts[-3], parts[-1]) == ("derived", "dense")
-    if unpacked and parts[-2] in gguf_models() and not Path(base).exists():
-        return parts[-2]
+    cache, name, kind = ("", "", "", *Path(base).parts)[-3:]
+    if (cache, kind) == ("derived", "dense") and name in gguf_models() and not Path(base).exists():
+        return name
     return base
 
 
