@@ -1,3 +1,5 @@
+from .annotations import Feedback as Feedback
+from .annotations import Origin as Origin
 from .fields import FieldProblem as FieldProblem
 from .media import Sound as Sound
 from .media import Video as Video
@@ -9,8 +11,6 @@ from .reading import ComparisonFile as ComparisonFile
 from .reading import iter_comparisons as iter_comparisons
 from .reading import read_comparisons as read_comparisons
 from .records import Comparison as Comparison
-from .records import Feedback as Feedback
-from .records import Origin as Origin
 from .records import Rating as Rating
 from .schema import comparison_schema as comparison_schema
 from .segments import Segment as Segment

@@ -128,3 +128,9 @@ def free(value: Any, field: str) -> Any:
     if isinstance(value, (list, tuple)):
         return [free(entry, f"{field}[{k}]") for k, entry in enumerate(value)]
     raise FieldProblem(field, f"must be JSON data, got {kind_of(value)}")
+
+
+def assign(record: object, **values: Any) -> None:
+    """Set attributes of a frozen record that is being made."""
+    for name, value in values.items():
+        object.__setattr__(record, name, value)

@@ -1,13 +1,19 @@
 """The two kinds of record: a comparison of two answers and a rating of one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from equipoise.core.errors import InvalidInput
 from equipoise.preference.comparisons import fields
-from equipoise.preference.comparisons.fields import FieldProblem
-from equipoise.preference.comparisons.segments import Segment, parse_segments
+from equipoise.preference.comparisons.annotations import (
+    Feedback,
+    Origin,
+    parse_feedback,
+    parse_origin,
+)
+from equipoise.preference.comparisons.fields import FieldProblem, assign
+from equipoise.preference.comparisons.segments import Segment, parse_segments, spell
 
 SCHEMA = "equipoise.comparison/1"
 KINDS = ("comparison", "rating")
@@ -24,75 +30,6 @@ _RATING_KEYS = (
 _ENVELOPE = frozenset({"schema", "kind", "id", "extra"})
 
 Record = TypeVar("Record", "Comparison", "Rating")
-
-
-def _set(record: object, **values: Any) -> None:
-    for name, value in values.items():
-        object.__setattr__(record, name, value)
-
-
-@dataclass(frozen=True)
-class Feedback:
-    """What a person said about one answer.
-
-    Attributes:
-        critique: What is wrong or right, per dimension; `overall` is the summary.
-        suggestion: How to make it better, per dimension.
-        refinement: The improved answer itself, or None.
-    """
-
-    critique: Mapping[str, str] = field(default_factory=dict)
-    suggestion: Mapping[str, str] = field(default_factory=dict)
-    refinement: tuple[Segment, ...] | None = None
-
-    def __post_init__(self) -> None:
-        _set(
-            self,
-            critique=fields.mapping(self.critique, "critique", fields.text),
-            suggestion=fields.mapping(self.suggestion, "suggestion", fields.text),
-        )
-        if self.refinement is not None:
-            _set(self, refinement=parse_segments(self.refinement, "refinement"))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object of this feedback, keys in a fixed order."""
-        return {
-            "critique": dict(self.critique),
-            "suggestion": dict(self.suggestion),
-            "refinement": None if self.refinement is None else _spell(self.refinement),
-        }
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a record comes from.
-
-    Attributes:
-        source: The room, data set or person that made it, e.g. `libra`.
-        annotator: Salted identifier of who judged.
-        licence: SPDX name of the licence.
-        language: Language tag of the text.
-        time: ISO 8601.
-        flags: Marks such as `not_counted`.
-    """
-
-    source: str = ""
-    annotator: str | None = None
-    licence: str | None = None
-    language: str | None = None
-    time: str | None = None
-    flags: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        fields.text(self.source, "source")
-        for name in ("annotator", "licence", "language", "time"):
-            fields.optional_text(getattr(self, name), name)
-        if self.flags != ():
-            _set(self, flags=fields.texts(self.flags, "flags"))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object of this origin, keys in a fixed order."""
-        return {**self.__dict__, "flags": list(self.flags)}
 
 
 _NO_ORIGIN = Origin()
@@ -139,7 +76,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         _check_id(self.id)
-        _set(
+        assign(
             self,
             prompt=parse_segments(self.prompt, "prompt"),
             response_a=parse_segments(self.response_a, "response_a"),
@@ -152,7 +89,7 @@ class Comparison:
         )
         _winner(self.winner, "winner")
         if self.probability is not None:
-            _set(self, probability=fields.number(self.probability, "probability", 0.0, 1.0))
+            assign(self, probability=fields.number(self.probability, "probability", 0.0, 1.0))
         _check_tail(self)
 
     @property
@@ -188,7 +125,7 @@ class Comparison:
             models=self.models[::-1],
         )
         # 1 - (1 - p) is not p in floating point, so the mirrored record remembers p.
-        _set(other, _mirror=self.probability)
+        assign(other, _mirror=self.probability)
         return other
 
     def _mirrored_probability(self) -> float | None:
@@ -203,9 +140,9 @@ class Comparison:
             "schema": SCHEMA,
             "kind": "comparison",
             "id": self.id,
-            "prompt": _spell(self.prompt),
-            "response_a": _spell(self.response_a),
-            "response_b": _spell(self.response_b),
+            "prompt": spell(self.prompt),
+            "response_a": spell(self.response_a),
+            "response_b": spell(self.response_b),
             "winner": self.winner,
             "probability": self.probability,
             "winners": dict(self.winners),
@@ -251,7 +188,7 @@ class Rating:
 
     def __post_init__(self) -> None:
         _check_id(self.id)
-        _set(
+        assign(
             self,
             prompt=parse_segments(self.prompt, "prompt"),
             response=parse_segments(self.response, "response"),
@@ -261,7 +198,7 @@ class Rating:
         fields.optional_flag(self.safe, "safe")
         fields.optional_text(self.model, "model")
         if self.feedback is not None:
-            _set(self, feedback=_parse_feedback(self.feedback, "feedback"))
+            assign(self, feedback=parse_feedback(self.feedback, "feedback"))
         _check_tail(self)
 
     def to_json(self) -> dict[str, Any]:
@@ -270,8 +207,8 @@ class Rating:
             "schema": SCHEMA,
             "kind": "rating",
             "id": self.id,
-            "prompt": _spell(self.prompt),
-            "response": _spell(self.response),
+            "prompt": spell(self.prompt),
+            "response": spell(self.response),
             "desirable": self.desirable,
             "scores": dict(self.scores),
             "safe": self.safe,
@@ -338,13 +275,13 @@ def _check_id(value: object) -> None:
 
 def _check_tail(record: Comparison | Rating) -> None:
     """Normalise the last fields, which both kinds share."""
-    _set(
+    assign(
         record,
         weight=fields.number(record.weight, "weight", 0.0),
         extra=fields.mapping(record.extra, "extra", fields.free),
     )
     if not isinstance(record.origin, Origin):
-        _set(record, origin=_parse_origin(record.origin))
+        assign(record, origin=parse_origin(record.origin))
 
 
 def _spell_tail(record: Comparison | Rating) -> dict[str, Any]:
@@ -353,10 +290,6 @@ def _spell_tail(record: Comparison | Rating) -> dict[str, Any]:
         "origin": record.origin.to_json(),
         "extra": fields.mapping(record.extra, "extra", fields.free),
     }
-
-
-def _spell(segments: Iterable[Segment]) -> list[dict[str, Any]]:
-    return [segment.to_json() for segment in segments]
 
 
 def _swap(winner: str | None) -> str | None:
@@ -376,37 +309,8 @@ def _score_pair(value: Any, name: str) -> tuple[float | None, float | None]:
 
 
 def _feedback_of_sides(value: Any) -> dict[str, Feedback]:
-    said = fields.mapping(value, "feedback", _parse_feedback)
+    said = fields.mapping(value, "feedback", parse_feedback)
     for side in said:
         if side not in SIDES:
             raise FieldProblem(f"feedback.{side}", "feedback is given for 'a' and 'b' only")
     return said
-
-
-def _parse_feedback(value: Any, name: str) -> Feedback:
-    if isinstance(value, Feedback):
-        return value
-    if not isinstance(value, dict):
-        raise FieldProblem(name, f"must be an object, got {fields.kind_of(value)}")
-    get = value.get
-    try:
-        return Feedback(get("critique", {}), get("suggestion", {}), get("refinement"))
-    except FieldProblem as problem:
-        raise problem.within(name) from None
-
-
-def _parse_origin(value: Any) -> Origin:
-    if not isinstance(value, dict):
-        raise FieldProblem("origin", f"must be an object, got {fields.kind_of(value)}")
-    get = value.get
-    try:
-        return Origin(
-            get("source", ""),
-            get("annotator"),
-            get("licence"),
-            get("language"),
-            get("time"),
-            get("flags", ()),
-        )
-    except FieldProblem as problem:
-        raise problem.within("origin") from None

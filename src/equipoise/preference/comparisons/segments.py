@@ -97,7 +97,7 @@ class Segment:
         data: Any = self.data
         if isinstance(data, (bytes, bytearray)):
             data = base64.b64encode(data).decode("ascii")
-            object.__setattr__(self, "data", data)
+            fields.assign(self, data=data)
         fields.text(data, "data")
         if len(data) * 3 // 4 - data[-2:].count("=") > MAX_INLINE_BYTES:
             raise FieldProblem("data", "inline media may hold at most 16 MiB; use path instead")
@@ -182,3 +182,8 @@ def parse_segments(value: Any, field: str) -> tuple[Segment, ...]:
     if not segments:
         raise FieldProblem(field, "must not be empty")
     return tuple(segments)
+
+
+def spell(segments: Iterable[Segment]) -> list[dict[str, Any]]:
+    """Return the JSON list of segments."""
+    return [segment.to_json() for segment in segments]

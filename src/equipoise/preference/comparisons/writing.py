@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import BinaryIO, cast
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.files import write_atomic
 from equipoise.preference.comparisons import media as media_files
+from equipoise.preference.comparisons.annotations import Feedback
 from equipoise.preference.comparisons.fields import FieldProblem
 from equipoise.preference.comparisons.reading import SeenIds
-from equipoise.preference.comparisons.records import Comparison, Feedback, Rating
+from equipoise.preference.comparisons.records import Comparison, Rating
 from equipoise.preference.comparisons.segments import Segment
 
 MEDIA = ("path", "inline")
@@ -56,16 +57,15 @@ def write_comparisons(
         rewrite = _embedder(source)
     else:
         rewrite = _extractor(path.parent, source, made)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
     try:
-        with os.fdopen(handle, "wb") as raw:
+        with open(temporary, "xb") as raw:
             count = _write_lines(raw, records, rewrite, compress=path.suffix == ".gz")
             raw.flush()
             os.fsync(raw.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
-        for leftover in (Path(temporary), *made):
+        for leftover in (temporary, *made):
             leftover.unlink(missing_ok=True)
         raise
     return count
@@ -160,9 +160,3 @@ def _extractor(folder: Path, source: Path, made: list[Path]) -> Rewrite:
         return replace(segment, path=name, data=None, sha256=digest)
 
     return extract
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

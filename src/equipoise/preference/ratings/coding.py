@@ -1,7 +1,7 @@
 """From the columns of a vote table to integer codes, with the row of the first bad entry named."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, cast
@@ -27,9 +27,9 @@ class CodedBattles:
 
 
 def code_battles(
-    model_a: ArrayLike | Sequence[Any],
-    model_b: ArrayLike | Sequence[Any],
-    outcome: ArrayLike | Sequence[Any],
+    model_a: ArrayLike | Iterable[Any],
+    model_b: ArrayLike | Iterable[Any],
+    outcome: ArrayLike | Iterable[Any],
     models: Sequence[str] | None = None,
 ) -> CodedBattles:
     """Return the battles of three equally long columns as integers.
@@ -85,7 +85,7 @@ def check_weights(weights: ArrayLike, n: int) -> NDArray[np.float64]:
     return values
 
 
-def _column(values: ArrayLike | Sequence[Any]) -> Codes | list[Any]:
+def _column(values: ArrayLike | Iterable[Any]) -> Codes | list[Any]:
     """Return a column of integers as an array, any other as a list."""
     if hasattr(values, "__array__"):
         column = np.asarray(values)
@@ -94,7 +94,7 @@ def _column(values: ArrayLike | Sequence[Any]) -> Codes | list[Any]:
         if np.issubdtype(column.dtype, np.integer):
             return column.astype(np.intp, copy=False)
         return column.tolist()
-    items = values if isinstance(values, list) else list(cast(Sequence[Any], values))
+    items = values if isinstance(values, list) else list(cast(Iterable[Any], values))
     if items and all(isinstance(item, (int, np.integer)) for item in items):
         return np.asarray(items, dtype=np.intp)
     return items

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +55,9 @@ class ContextualFit(RatingFit):
 
 
 def fit_contextual(
-    model_a: ArrayLike | Sequence[Any],
-    model_b: ArrayLike | Sequence[Any],
-    outcome: ArrayLike | Sequence[Any],
+    model_a: ArrayLike | Iterable[Any],
+    model_b: ArrayLike | Iterable[Any],
+    outcome: ArrayLike | Iterable[Any],
     features: ArrayLike,
     *,
     ridge: float = 0.0,

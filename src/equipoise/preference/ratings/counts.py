@@ -1,6 +1,6 @@
 """Sufficient statistics of paired comparisons: wins and ties of every pair that met."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,9 +119,9 @@ class PairCounts:
 
 
 def count_battles(
-    model_a: ArrayLike | Sequence[Any],
-    model_b: ArrayLike | Sequence[Any],
-    outcome: ArrayLike | Sequence[Any],
+    model_a: ArrayLike | Iterable[Any],
+    model_b: ArrayLike | Iterable[Any],
+    outcome: ArrayLike | Iterable[Any],
     *,
     models: Sequence[str] | None = None,
     weights: ArrayLike | None = None,

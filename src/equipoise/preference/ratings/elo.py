@@ -1,6 +1,6 @@
 """Elo: ratings after each battle in turn. They depend on the order; use them as a ticker only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -10,9 +10,9 @@ from equipoise.preference.ratings.coding import POINTS, code_battles
 
 
 def elo_ratings(
-    model_a: ArrayLike | Sequence[Any],
-    model_b: ArrayLike | Sequence[Any],
-    outcome: ArrayLike | Sequence[Any],
+    model_a: ArrayLike | Iterable[Any],
+    model_b: ArrayLike | Iterable[Any],
+    outcome: ArrayLike | Iterable[Any],
     *,
     k: float = 4.0,
     initial: float = 1000.0,
