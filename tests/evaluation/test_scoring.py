@@ -89,8 +89,8 @@ def test_what_a_file_cannot_hold_is_bound_later_and_named_in_the_description():
     bound = scorer.bound(reward=lambda prompts, responses: [1.0] * len(prompts), judge="unused")
     assert bound.score("x", ITEM).value == pytest.approx(0.5)
     assert scorer.describe()["options"] == bound.describe()["options"] == {"threshold": 1.0}
-    assert "reward" not in scorer.describe()
-    assert "lambda" in bound.describe()["reward"]
+    assert "resources" not in scorer.describe()
+    assert set(bound.describe()["resources"]) == {"reward"}
     assert get_scorer("exact").bound(reward=None) == get_scorer("exact")
 
 

@@ -86,7 +86,7 @@ class Scorer:
         """Return name, version, options and the identity of a bound judge: a part of cache keys."""
         description = {"name": self.name, "version": self.version, "options": dict(self.options)}
         bound = {name: identity_of(resource) for name, resource in self.resources.items()}
-        return {**description, **bound}
+        return {**description, "resources": bound} if bound else description
 
 
 def identity_of(resource: Any) -> str:
