@@ -76,6 +76,10 @@ def test_the_items_own_system_message_wins(tmp_path):
     rows = [{"messages": messages, "target": "a"}, {"question": "r", "target": "b"}]
     task = load_task(write(tmp_path, rows, extra='system = "shared"\n'))
     assert [item.messages[0]["content"] for item in task.items] == ["own", "shared"]
+    shown = '[[few_shot]]\nquestion = "x"\nanswer = "y"\n'
+    task = load_task(write(tmp_path, rows, extra='system = "shared"\n' + shown))
+    roles = ["system", "user", "assistant", "user"]
+    assert all([message["role"] for message in item.messages] == roles for item in task.items)
 
 
 def test_a_template_may_hold_braces(tmp_path):

@@ -102,8 +102,9 @@ def item_from_row(
     own = _messages(values["messages"], where)
     if not own and values["question"] is not None:
         own = (_user_message(str(values["question"]), choices, template),)
-    leading = () if system is None or any(m["role"] == "system" for m in own) else (system,)
-    messages = (*(Message(role="system", content=text) for text in leading), *before, *own)
+    leading = own[:1] if own and own[0]["role"] == "system" else ()
+    shared = () if leading or system is None else (Message(role="system", content=system),)
+    messages = (*shared, *leading, *before, *own[len(leading) :])
     identity = default_id if values["id"] in (None, "") else str(values["id"])
     return Item(
         id=identity,

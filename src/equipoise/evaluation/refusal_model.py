@@ -1,9 +1,10 @@
 """A second opinion on refusals: logistic regression on sentence embeddings.
 
 Trained at first use on the shipped, self-written replies (the part that is not held out) and kept
-beside the encoder's files; used only where those files are present. On the held-out replies it tells
-refusals from answers in 84 % of cases (English alone 87 %), the rules in 99 %: an English encoder of
-topics is a weak base, and more training replies made from templates did not help. Rules come first.
+beside the encoder's files; used only where those files are present. On the held-out replies it
+tells refusals from answers in 84 % of cases (English alone 87 %), the rules in 99 %: an English
+encoder made for topics is a weak base, and more training replies made from templates did not
+help. So the rules are the default.
 """
 
 import hashlib
