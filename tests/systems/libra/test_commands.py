@@ -46,7 +46,7 @@ def test_the_room_is_known_and_its_verbs_exist():
 
 def test_config_refuses_what_makes_no_sense():
     assert LibraConfig.preset("tiny").limit == 3
-    for field, value in (("limit", 0), ("samples", 0), ("rate", 0.0), ("replicates", -1)):
+    for field, value in (("limit", 0), ("samples", 0), ("rate", -1.0), ("replicates", -1)):
         with pytest.raises(InvalidInput, match=field):
             LibraConfig.preset("tiny", **{field: value})
 

@@ -59,7 +59,7 @@ def evaluate(
     samples: int = 1,
     judge: str = "",
     concurrency: int = 8,
-    rate: float | None = None,
+    rate: float = 0.0,
     max_tokens: int = 256,
     seed: int = 0,
     out: Path | None = None,
@@ -73,7 +73,7 @@ def evaluate(
         samples: answers per item, averaged.
         judge: back end that judges where a task needs it, e.g. openai:URL#MODEL.
         concurrency: requests under way at once.
-        rate: most requests a minute.
+        rate: most requests a minute, 0 for no limit.
         max_tokens: longest answer of the embedded variants.
         seed: recorded with the run.
         out: run folder.

@@ -20,7 +20,7 @@ class LibraConfig(Config):
         max_tokens: longest answer of the embedded variants, tokens.
         judge: back end of the judge for tasks that need one, e.g. `openai:URL#MODEL`; or empty.
         concurrency: requests under way at once.
-        rate: most requests a minute; None for no limit.
+        rate: most requests a minute; 0 for no limit.
         replicates: bootstrap draws of the board, 0 for no intervals.
         level: of intervals and rank ranges.
         weights: of capability and safety in the score.
@@ -34,7 +34,7 @@ class LibraConfig(Config):
     max_tokens: int = 128
     judge: str = ""
     concurrency: int = 8
-    rate: float | None = None
+    rate: float = 0.0
     replicates: int = 1000
     level: float = 0.95
     weights: tuple[float, float] = (0.5, 0.5)
@@ -51,7 +51,9 @@ class LibraConfig(Config):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidInput(f"{name} is {value}; it must be at least 1")
-        if self.rate is not None and not self.rate > 0:
-            raise InvalidInput(f"rate is {self.rate}; it must be above 0, in requests a minute")
+        if not self.rate >= 0:
+            raise InvalidInput(
+                f"rate is {self.rate}; it must be >= 0 requests a minute (0: no limit)"
+            )
         if self.replicates < 0:
             raise InvalidInput(f"replicates is {self.replicates}; it must be 0 or more")

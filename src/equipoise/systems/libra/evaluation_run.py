@@ -65,15 +65,19 @@ def evaluate_into(run: Run, config: LibraConfig) -> list[TaskResult]:
             from equipoise.text import load_backend
 
             judge = LLMJudge(stack.enter_context(load_backend(config.judge)))
-        return ask_contenders(
+        results = ask_contenders(
             contenders,
             config.tasks,
             out=run.path,
             limit=config.limit,
             samples=config.samples,
-            limits=Limits(config.concurrency, config.rate),
+            limits=Limits(config.concurrency, config.rate or None),
             judge=judge,
         )
+    run.rewind(0)
+    for step, row in enumerate(results, start=1):
+        run.log(step, model=row.model, task=row.task, score=row.score, n=row.n, missing=row.missing)
+    return results
 
 
 def board_of(results: Sequence[TaskResult], config: LibraConfig, *, seed: int) -> Board:
