@@ -67,6 +67,23 @@ def test_segment_of_a_file_and_of_standard_input(
         commands.segment(str(path), max_chars=3)
 
 
+@pytest.mark.parametrize("dash", [["-"], []])
+def test_segment_reads_standard_input_on_the_command_line(dash: list[str]) -> None:
+    line = [sys.executable, "-m", "equipoise", "stream-aligner", "segment", *dash]
+    done = subprocess.run(
+        [*line, "--max-chars", "25", "--json"],
+        input=b"One. Two",
+        capture_output=True,
+        check=True,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["count"], found["lossless"]) == (2, True)
+    refused = subprocess.run([*line, "--max-char", "3"], capture_output=True, check=False)
+    assert refused.returncode == 2
+    with pytest.raises(InvalidInput, match="or - for standard input, not both"):
+        commands.segment("a.txt", stdin=True)
+
+
 def test_correct_writes_answers_and_comparisons(files: Path) -> None:
     result = run_correct(files, comparisons=files / "comparisons.jsonl")
     assert (result["questions"], result["changed"], result["comparisons"]) == (3, 1, 1)

@@ -119,17 +119,23 @@ def _add_worlds(report: Any, config: StreamAlignerConfig, seed: int) -> None:
 
 
 def segment(
-    source: Annotated[str, Parameter(allow_leading_hyphen=True)] = "-", *, max_chars: int = 400
+    source: str = "-",
+    *,
+    stdin: Annotated[bool, Parameter(name=("-", "--stdin"))] = False,
+    max_chars: int = 400,
 ) -> dict[str, Any]:
     """Cut a text into the segments that the loop would review.
 
     Args:
         source: file, or - for standard input.
+        stdin: read standard input, as without a file; a lone - on the command line is this option.
         max_chars: longest segment.
     """
     from equipoise.systems.stream_aligner.segments import Segmenter
 
     cutter = Segmenter(max_chars=max_chars)
+    if stdin and source != "-":
+        raise InvalidInput(f"give a file ({source}) or - for standard input, not both")
     if source == "-":
         raw = sys.stdin.buffer.read()
     else:
