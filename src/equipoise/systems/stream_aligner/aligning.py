@@ -47,7 +47,7 @@ def align(
     Raises:
         InvalidInput: an option out of range, or an upstream that does not yield text.
 
-    >>> align("?", lambda question, prefix: ["One. Two."], lambda q, p, s: s).text
+    >>> align("?", lambda q, p: ["One. Two."], lambda q, p, s: s, speculate=True).text
     'One. Two.'
     """
     steps = align_stream(
