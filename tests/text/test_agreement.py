@@ -57,7 +57,7 @@ def test_on_floats_greedy_text_and_log_probabilities_agree(f32, dense, answers):
         assert f32.generate(chat(question), max_tokens=32).text == text
     gaps = differences(f32, dense, answers)
     assert len(gaps) > 60
-    assert gaps.max() < 1e-2
+    assert gaps.max() < 2e-3  # 0.0002 measured
 
 
 def test_on_floats_options_agree(f32, dense):

@@ -72,8 +72,9 @@ def test_only_the_target_is_left(small, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f32.gguf", "small.gguf"]
 
 
-def test_a_whole_file_passes(small):
-    check_gguf(small)
+def test_a_whole_file_passes_and_tells_floats(small, tmp_path):
+    assert check_gguf(small) is False
+    assert check_gguf(write_f32_gguf(small, tmp_path / "f32.gguf")) is True
 
 
 @pytest.mark.parametrize("share", [0.02, 0.4, 0.8, 0.99])

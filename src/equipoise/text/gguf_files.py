@@ -46,33 +46,38 @@ def looks_like_path(text: str) -> bool:
     return text.startswith((".", "~", os.sep)) or text.endswith(".gguf") or text.count(os.sep) > 1
 
 
-def check_gguf(path: str | Path) -> None:
+def check_gguf(path: str | Path) -> bool:
     """Raise `InvalidInput` unless `path` is a whole GGUF file.
 
-    llama.cpp itself says nothing of what is wrong with a file. Stored models were checked by their
-    checksum when they were pulled and are not read again.
+    llama.cpp itself says nothing of what is wrong with a file. Stored models, all of them
+    quantised, were checked by their checksum when they were pulled and are not read again.
+
+    Returns:
+        Whether all of its weights are 32-bit floats.
     """
     path = Path(path)
     if any(path == store.find(name).folder / store.find(name).file for name in gguf_models()):
-        return
+        return False
     status = path.stat()
-    _check_whole(path, status.st_size, status.st_mtime_ns)
+    return _check_whole(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=32)
-def _check_whole(path: Path, size: int, _changed: int) -> None:
+def _check_whole(path: Path, size: int, _changed: int) -> bool:
     with path.open("rb") as file:
         if file.read(4) != _MAGIC:
             raise InvalidInput(f"{path} is no GGUF file (it does not begin with GGUF)")
+    gguf = require("gguf", "text")
     try:
-        reader = require("gguf", "text").GGUFReader(path)
-        ends = [int(tensor.data_offset + tensor.n_bytes) for tensor in reader.tensors]
+        tensors = gguf.GGUFReader(path).tensors
+        end = max(int(tensor.data_offset + tensor.n_bytes) for tensor in tensors)
+        if end <= size:
+            return all(t.tensor_type == gguf.GGMLQuantizationType.F32 for t in tensors)
     except (ValueError, IndexError, KeyError, OverflowError, UnicodeDecodeError):
-        ends = []
-    if not ends or max(ends) > size:
-        raise InvalidInput(
-            f"{path} is a broken GGUF file ({size:,} bytes; probably truncated); fetch it again"
-        )
+        pass
+    raise InvalidInput(
+        f"{path} is a broken GGUF file ({size:,} bytes; probably truncated); fetch it again"
+    )
 
 
 def write_f32_gguf(source: str | Path, target: str | Path) -> Path:
