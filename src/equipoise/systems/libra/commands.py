@@ -44,8 +44,8 @@ def demo(
         run.finish(_measured(board))
     _show(board)
     return {
-        "run": str(run.path),
-        "report": str(report),
+        "run": str(run.path.resolve()),
+        "report": str(report.resolve()),
         "board": board.to_json(),
         "seconds": time.monotonic() - begun,
     }
@@ -103,7 +103,11 @@ def evaluate(
             for row in results
         ]
         run.finish({f"{row['model']}/{row['task']}": row["score"] for row in rows})
-    return {"run": str(run.path), "results": str(run.path / "results.jsonl"), "rows": rows}
+    return {
+        "run": str(run.path.resolve()),
+        "results": str(run.path.resolve() / "results.jsonl"),
+        "rows": rows,
+    }
 
 
 def tasks(*paths: str) -> dict[str, Any]:
@@ -330,7 +334,7 @@ def reproduce(
                 "units": {"safety": "x 100", "offset": "rating points from the mean"},
             }
         )
-    return {"run": str(run.path), **tables}
+    return {"run": str(run.path.resolve()), **tables}
 
 
 def _reproduction_report(tables: Mapping[str, list[dict[str, Any]]], folder: Path) -> None:

@@ -198,7 +198,7 @@ def plot_heat_map(board: Board) -> "Figure":
     if len(tasks) <= 24:
         for row, place in np.argwhere(~np.isnan(values)):
             value = float(values[row, place])
-            shade = "#000000" if value > 0.55 else "#ffffff"
+            shade = "#101010" if value > 0.55 else "#fefefe"  # pure black would follow the theme
             axes.text(place, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=shade)
     for place in range(1, len(tasks)):
         if tasks[place][0] != tasks[place - 1][0]:
