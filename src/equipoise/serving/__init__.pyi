@@ -1,0 +1,9 @@
+from .app import build_app as build_app
+from .app import room_mount as room_mount
+from .errors import error_response as error_response
+from .events import event_stream as event_stream
+from .events import format_event as format_event
+from .pages import Pages as Pages
+from .security import POLICY as POLICY
+from .server import is_loopback as is_loopback
+from .server import serve as serve

@@ -1,0 +1,81 @@
+"""One ASGI application from routes: frame, static files, errors, security."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from equipoise.core.rooms import Room, load
+from equipoise.serving.errors import HANDLERS, error_response
+from equipoise.serving.security import BodyLimit, ForeignRequests, SecurityHeaders, TokenGate
+
+BODY_LIMIT = 2 * 2**20
+
+
+def build_app(
+    routes: Iterable[BaseRoute],
+    *,
+    site: str = "Equipoise",
+    nav: Sequence[tuple[str, str]] = (),
+    token: str | None = None,
+    body_limit: int = BODY_LIMIT,
+    **state: Any,
+) -> Starlette:
+    """Return an application with what every server here has around `routes`.
+
+    `/static/` holds the frame's files, `/healthz` says that the process lives.
+
+    Args:
+        routes: the server's own.
+        site: name in the frame.
+        nav: `(label, address)` of the frame's links.
+        token: asked for where given.
+        body_limit: largest request body in bytes.
+        **state: put on `app.state`, where request handlers find it.
+    """
+    guards = [
+        Middleware(SecurityHeaders),
+        Middleware(ForeignRequests),
+        *([Middleware(TokenGate, token=token)] if token else []),
+        Middleware(BodyLimit, limit=body_limit),
+    ]
+    shared = [
+        Mount("/static", StaticFiles(packages=[("equipoise.serving", "static")]), name="static"),
+        Route("/healthz", _health),
+    ]
+    app = Starlette(routes=[*shared, *routes], middleware=guards, exception_handlers=HANDLERS)
+    app.state.site, app.state.nav = site, tuple(nav)
+    for name, value in state.items():
+        setattr(app.state, name, value)
+    return app
+
+
+async def _health(request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+def room_mount(room: Room) -> Mount:
+    """Return a room's pages and JSON, mounted at `/<room-with-dashes>/`, alone and in the studio alike.
+
+    Its `pages` is called without arguments and returns routes relative to that address: `/`,
+    `/arena`, `/v1/battles`. A room whose pages cannot be loaded answers with the reason.
+    """
+    try:
+        routes = list(load(room.pages)()) if room.pages else []
+    except Exception as error:  # noqa: BLE001  one room's fault must not take the others down
+        routes = [Route("/{path:path}", _broken(room, error))]
+    return Mount(f"/{room.slug}", routes=routes, name=room.slug)
+
+
+def _broken(room: Room, error: Exception) -> Any:
+    reason = f"The pages of {room.slug} could not be loaded: {type(error).__name__}: {error}"
+
+    async def answer(request: Request) -> Response:
+        return error_response(request, 503, reason)
+
+    return answer
