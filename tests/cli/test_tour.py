@@ -83,7 +83,7 @@ def test_a_file_without_questions_is_refused(tmp_path, text, message):
 
 def test_a_missing_file_is_refused_before_anything_starts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(MissingData, match="nothere.jsonl"):
+    with pytest.raises(MissingData, match=r"nothere\.jsonl"):
         tour(questions=(Path("nothere.jsonl"),))
     assert not (tmp_path / "runs").exists()
 

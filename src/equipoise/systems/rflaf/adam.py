@@ -49,7 +49,8 @@ class AdamFit:
 
 
 def train_adam(
-    z: Array,
+    rows: Array,
+    weights: Array,
     y: Array,
     sample_weight: Array,
     basis: Basis,
@@ -63,7 +64,8 @@ def train_adam(
     """Train activation and readout by the recipe.
 
     Args:
-        z: pre-activations, (n, M).
+        rows: scaled rows, (n, d).
+        weights: W, (d, M).
         y: targets (n, K); with `log_loss` one-hot classes, or one column of 0 and 1.
         sample_weight: (n,), scaled to mean one.
         basis: the N functions.
@@ -73,7 +75,7 @@ def train_adam(
         fit_intercept: the paper has none.
         log_loss: softmax (one column: logistic) cross-entropy instead of squared error.
     """
-    n, m = z.shape
+    n, m = len(rows), weights.shape[1]
     way = Interpolation(basis)
     weight = sample_weight / sample_weight.mean()
     parts = [
@@ -87,10 +89,10 @@ def train_adam(
         order = rng.permutation(n)
         total = 0.0
         for start in range(0, n, options.batch_size):
-            rows = order[start : start + options.batch_size]
-            block = PointBlock(z[rows], way)
-            loss, gradients = _loss(block, y[rows], weight[rows], parts, options, log_loss)
-            total += loss * rows.size
+            batch = order[start : start + options.batch_size]
+            block = PointBlock(rows[batch] @ weights, way)
+            loss, gradients = _loss(block, y[batch], weight[batch], parts, options, log_loss)
+            total += loss * batch.size
             batches += 1
             if batches <= options.warmup_batches:
                 continue

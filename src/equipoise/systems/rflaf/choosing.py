@@ -123,7 +123,7 @@ def _fit_rank(problem: Problem, search: Search, rank: int, warm: Array | None) -
     screening = min(_SCREENING, search.max_iter)
     work = Parallel(n_jobs=search.n_jobs, prefer="threads")
     tried = work(delayed(_start)(problem, search, move, a, screening) for a in points)
-    states = [state for state in tried if state is not None and np.isfinite(state.score)]
+    states = [s for s in tried if s is not None and np.isfinite(s.descent.value)]
     if not states:
         raise RunFailed(
             f"none of {len(points)} starts gave a finite objective at alpha = {search.alpha}; "

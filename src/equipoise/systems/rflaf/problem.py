@@ -187,8 +187,8 @@ class PointBlock:
         offset = (np.arange(m, dtype=np.int32) * c)[:, None]
         number = (self.number.reshape(n, m, self.per_point) + offset).ravel()
         matrix = self._matrix(self.weight, number, m * self.per_point, m * c)
-        sums = (matrix.T @ u).reshape(m, c, -1)
-        return np.matmul(self.nodes.T, sums)
+        sums = _times(matrix.T, u).reshape(m, c, -1).transpose(0, 2, 1)
+        return (sums.reshape(-1, c) @ self.nodes).reshape(m, u.shape[1], -1).transpose(0, 2, 1)
 
 
 def _times(matrix: csr_matrix, dense: Array) -> Array:

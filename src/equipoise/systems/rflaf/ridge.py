@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.systems.rflaf.objective import Array
@@ -42,7 +42,7 @@ def solve_spd(matrix: Array, right: Array, alpha: float) -> Array:
         pass
     if not np.isfinite(matrix).all():
         raise RunFailed(f"the readout's system is not finite at alpha = {alpha:g}; scale the data")
-    values, vectors = eigh(matrix, check_finite=False)
+    values, vectors = np.linalg.eigh(matrix)
     keep = values > values[-1] * matrix.shape[0] * np.finfo(float).eps
     inverse = np.where(keep, 1 / np.where(keep, values, 1.0), 0.0)
     out = vectors @ (inverse[:, None] * (vectors.T @ right))
@@ -195,9 +195,9 @@ def path_of_rows(
     n, p = rows.shape
     square = float((targets**2).sum())
     if n < p:
-        values, u = eigh(white @ white.T, check_finite=False)
+        values, u = np.linalg.eigh(white @ white.T)
     else:
-        values, vectors = eigh(white.T @ white, check_finite=False)
+        values, vectors = np.linalg.eigh(white.T @ white)
         u = white @ vectors
         u /= np.sqrt(np.maximum(values, np.finfo(float).tiny))
     good = values > values[-1] * max(n, p) * np.finfo(float).eps
@@ -227,7 +227,7 @@ def path_of_gram(
     """Build a path from moments of centred features: gram (p, p), cross (p, K), mean square."""
     lower = np.linalg.cholesky(unit_penalty)
     white = whiten(whiten(gram, lower).T, lower)
-    values, vectors = eigh(white, check_finite=False)
+    values, vectors = np.linalg.eigh(white)
     projected = vectors.T @ whiten(cross.T, lower).T
     good = values > values[-1] * gram.shape[0] * np.finfo(float).eps
     loads = (projected[good] ** 2).sum(axis=1) / values[good]

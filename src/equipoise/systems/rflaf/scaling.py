@@ -17,6 +17,7 @@ PROJECTIONS = ("gaussian", "orthogonal")
 _QUANTILE = 0.999
 _QUANTILE_POINTS = 20_000_000
 _ROWS = 8192
+_OUTSIDE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,27 @@ def checked_divisor(scale: Any) -> float:
     return float(scale)
 
 
+def inside_rows(z: Array, basis: Basis) -> Array:
+    """Return for each row the share of its pre-activations within the outer centres, (n,)."""
+    if basis.size == 1:
+        within: NDArray[np.bool_] = np.abs(z - basis.centers[0]) <= basis.bandwidth
+    else:
+        within = (z >= basis.centers[0]) & (z <= basis.centers[-1])
+    return within.mean(axis=1)
+
+
 def inside_share(z: Array, basis: Basis, sample_weight: Array | None = None) -> float:
     """Return the weighted share of pre-activations within the outer centres."""
-    within: NDArray[np.bool_] = (z >= basis.centers[0]) & (z <= basis.centers[-1])
-    if basis.size == 1:
-        within = np.abs(z - basis.centers[0]) <= basis.bandwidth
-    rows = within.mean(axis=1)
-    return float(np.average(rows, weights=sample_weight))
+    return float(np.average(inside_rows(z, basis), weights=sample_weight))
+
+
+def too_far_outside(inside: Array) -> bool:
+    """Return whether new rows leave the span more often than training rows do.
+
+    Training rows have at most 0.1 % outside, by construction. New rows of the same kind have a
+    little more or less than that; so it counts from three standard errors on, and where a row
+    lies mostly outside.
+    """
+    outside = 1 - inside
+    error = max(float(outside.std()), 0.01) / np.sqrt(outside.size)
+    return bool(outside.mean() > _OUTSIDE + 3 * error or (outside > 0.5).any())
