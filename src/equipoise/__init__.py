@@ -1,4 +1,4 @@
-"""Models, agents, teams and hands in balance with human intent: ten published systems on one base."""
+"""Models, agents, teams and hands in balance with human intent: ten systems on one base."""
 
 __version__ = "0.1.0"
 

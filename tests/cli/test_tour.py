@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,13 @@ from equipoise.cli.tour_config import TourConfig
 from equipoise.cli.tour_votes import rate, rate_file, write_judged_pairs
 from equipoise.core.errors import InvalidInput, MissingData, RunFailed
 from equipoise.core.runs import Run
-from equipoise.preference.comparisons import read_comparisons
+from equipoise.preference.comparisons import Comparison, read_comparisons
 
 GSM8K = {"question": "Ann has 2 pens and buys 3. How many?", "answer": "2 + 3 = 5\n#### 5"}
 PROMPT = {"id": 1, "text": "Name three colours.", "type": "knowledge"}
 
 
-def write_rows(path: Path, *rows: dict[str, object]) -> Path:
+def write_rows(path: Path, *rows: Mapping[str, object]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
@@ -108,7 +109,8 @@ def test_judged_pairs_become_comparison_records(tmp_path):
     assert sorted(outcomes) == [("a", "b", "a"), ("a", "c", "tie"), ("b", "c", "b")]
     records = read_comparisons(tmp_path / "comparisons.jsonl").records
     assert len(records) == 3
-    first = next(r for r in records if r.models == ("a", "b"))
+    pairs = [r for r in records if isinstance(r, Comparison)]
+    first = next(r for r in pairs if r.models == ("a", "b"))
     assert first.winner == "a"
     assert first.prompt[0].text == "2 + 3?"
     assert first.origin.source == "tour"

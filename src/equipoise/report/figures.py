@@ -36,7 +36,8 @@ _DARK = {"ink": "#e6e9ed", "quiet": "#9aa4af", "grid": "#39414b", "paper": "#141
 THEMED = "equipoise-themed"
 
 STYLE = (
-    "<style>svg.eq-plot{color-scheme:light dark;fill:var(--plot-ink,#20262e)}@media (prefers-color-scheme:dark){svg.eq-plot{"
+    "<style>svg.eq-plot{color-scheme:light dark;fill:var(--plot-ink,#20262e)}"
+    "@media (prefers-color-scheme:dark){svg.eq-plot{"
     + ";".join(f"--plot-{name}:{colour}" for name, colour in _DARK.items())
     + "}}</style>"
 )
