@@ -1,0 +1,602 @@
+"""What the three estimators share: parameters, calibration, statistics, the learnt activation.
+
+Fitting itself is in `fitting`; this module turns scikit-learn's conventions into calls of it and
+lays what it found out as fitted attributes.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from equipoise.core.errors import InvalidInput
+from equipoise.core.seeding import stream
+from equipoise.systems.rflaf.compression import draw_units, leverage_scores
+from equipoise.systems.rflaf.fitted import (
+    FittedModel,
+    Posterior,
+    canonical,
+    chunks,
+    feature_rows,
+    moments_of_rows,
+    posterior_of,
+    residual_square,
+    table_of,
+)
+from equipoise.systems.rflaf.fitting import Plan, fit_rows, fit_statistics
+from equipoise.systems.rflaf.intervals import JACKKNIFE_POINTS, TrainingRows
+from equipoise.systems.rflaf.kernel import ActivationKernel
+from equipoise.systems.rflaf.objective import Array, Basis
+from equipoise.systems.rflaf.parameters import plan_of
+from equipoise.systems.rflaf.problem import FeatureMoments, path_of_moments, readout_penalty
+from equipoise.systems.rflaf.ridge import penalty_matrix, solve_gram
+from equipoise.systems.rflaf.scaling import (
+    Calibration,
+    calibration,
+    inside_rows,
+    inside_share,
+    too_far_outside,
+)
+from equipoise.systems.rflaf.statistics import LiftedStatistics, need_lifted_size
+from equipoise.systems.rflaf.table import ActivationTable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from equipoise.systems.rflaf.lan import LAN
+
+_CURVE_POINTS = 401
+_CURVE_LEVEL = 1.6448536269514722  # normal quantile of a 90 % band
+
+
+@dataclass(frozen=True)
+class ActivationCurve:
+    """The learnt activations on a grid, with a 90 % band.
+
+    The band is a Laplace approximation: the Hessian of J* in the coefficients, projected on the
+    directions that change the activations' span. For classifiers it is that of the squared loss on
+    +-1 targets.
+
+    Attributes:
+        z: points, (P,).
+        value: (P, R).
+        low: lower end, (P, R); NaN where no band was computed (very many coefficients).
+        high: upper end, (P, R).
+    """
+
+    z: Array
+    value: Array
+    low: Array
+    high: Array
+
+
+@contextmanager
+def unchanged_on_error(estimator: Any) -> Iterator[None]:
+    """Put an estimator's attributes back where a call is refused."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+class ActivationEstimator(BaseEstimator):
+    """Base of regressor, classifier and transformer; not for use by itself."""
+
+    offset_: Array
+    scale_: Array
+    random_weights_: Array
+    basis_: Basis
+    activation_coef_: Array
+    readout_: Array
+    intercept_: Array
+    statistics_: LiftedStatistics
+    _table: ActivationTable
+    _posterior: Posterior | None
+    _band: Array | None
+    _train: TrainingRows | None
+
+    def __init__(
+        self,
+        n_components: int = 300,
+        n_basis: int = 17,
+        *,
+        basis: str = "rbf",
+        span: tuple[float, float] = (-2.0, 2.0),
+        width: float = 1.0,
+        rank: int | str = 1,
+        solver: str = "varpro",
+        alpha: float | str = "gcv",
+        smooth: float | str = "gcv",
+        standardize: bool = True,
+        scale: float | str = "auto",
+        projection: str = "gaussian",
+        fit_intercept: bool = True,
+        engine: str = "auto",
+        activation_rows: int = 20000,
+        n_starts: int = 5,
+        max_iter: int = 100,
+        tol: float = 1e-7,
+        solver_options: dict[str, Any] | None = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.n_basis = n_basis
+        self.basis = basis
+        self.span = span
+        self.width = width
+        self.rank = rank
+        self.solver = solver
+        self.alpha = alpha
+        self.smooth = smooth
+        self.standardize = standardize
+        self.scale = scale
+        self.projection = projection
+        self.fit_intercept = fit_intercept
+        self.engine = engine
+        self.activation_rows = activation_rows
+        self.n_starts = n_starts
+        self.max_iter = max_iter
+        self.tol = tol
+        self.solver_options = solver_options
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    # -- parameters and calibration -----------------------------------------------------------
+
+    def _plan(self) -> tuple[Plan, int]:
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return plan_of(self.get_params(deep=False), seed), seed
+
+    def _calibrated(self, X: Array, sample_weight: Array, seed: int) -> Calibration:
+        return calibration(
+            X,
+            sample_weight,
+            stream(seed, "projection"),
+            n_components=self.n_components,
+            n_basis=self.n_basis,
+            basis=self.basis,
+            span=self.span,
+            width=self.width,
+            standardize=self.standardize,
+            scale=self.scale,
+            projection=self.projection,
+        )
+
+    @property
+    def calibration_(self) -> Calibration:
+        """Projection, offset, scale and basis as one record."""
+        if not hasattr(self, "random_weights_"):
+            raise AttributeError("not calibrated yet")
+        return Calibration(self.random_weights_, self.offset_, self.scale_, self.basis_)
+
+    def _set_calibration(self, at: Calibration) -> None:
+        self.random_weights_, self.offset_ = at.weights, at.offset
+        self.scale_, self.basis_ = at.scale, at.basis
+
+    def calibrate(self, X: ArrayLike) -> Self:
+        """Fix projection, offset, scale and basis from rows alone; `partial_fit` keeps them.
+
+        A model fitted before is dropped: it belongs to another calibration.
+        """
+        with unchanged_on_error(self):
+            _, seed = self._plan()
+            rows = validate_data(self, X, dtype=np.float64)
+            at = self._calibrated(rows, np.ones(len(rows)), seed)
+            self._forget_fit()
+            self._set_calibration(at)
+        return self
+
+    def _forget_fit(self, *, statistics: bool = True) -> None:
+        # what `validate_data` has just learnt about the columns stays
+        keep = {"n_features_in_", "feature_names_in_", "classes_"}
+        if not statistics:
+            keep |= {"statistics_", "random_weights_", "offset_", "scale_", "basis_"}
+        keep |= set(self.get_params(deep=False)) | {"_single"}
+        for name in [n for n in vars(self) if n not in keep and not n.startswith("_sklearn")]:
+            if name.endswith("_") or name in ("_table", "_posterior", "_band", "_train"):
+                delattr(self, name)
+        vars(self).pop("_conformal", None)
+
+    # -- fitting ------------------------------------------------------------------------------
+
+    def _targets(self, y: Any, *, first: bool) -> Array:
+        """Return targets (n, K) in float64 from validated y."""
+        raise NotImplementedError
+
+    def _fit_rows(self, X: Array, y: Any, sample_weight: Array) -> None:
+        """Calibrate and fit validated rows."""
+        plan, seed = self._plan()
+        used = sample_weight > 0
+        if not used.any():
+            raise InvalidInput("sample_weight is zero for every row; at least one must count")
+        targets = self._targets(y, first=True)
+        if not used.all():
+            X, targets, sample_weight = X[used], targets[used], sample_weight[used]
+        at = self._calibrated(X, sample_weight, seed)
+        model, statistics = fit_rows(at, X, targets, sample_weight, plan)
+        model = self._second_stage(model, X, targets, sample_weight, plan)
+        self._forget_fit()
+        self._set_calibration(at)
+        self._adopt(model)
+        if statistics is not None:
+            self.statistics_ = statistics
+        if len(X) * self.n_components <= JACKKNIFE_POINTS:
+            self._train = TrainingRows(X.copy(), targets.copy(), sample_weight.copy())
+
+    def _second_stage(
+        self, model: FittedModel, X: Array, y: Array, sample_weight: Array, plan: Plan
+    ) -> FittedModel:
+        """Return the model, or what a further loss makes of it."""
+        return model
+
+    def _adopt(self, model: FittedModel) -> None:
+        """Lay a fitted model out as attributes."""
+        self.activation_coef_, self.readout_ = model.coef, model.readout
+        self.intercept_, self.singular_values_ = model.intercept, model.singular_values
+        report = model.report
+        self.alpha_, self.smooth_ = float(report["alpha"]), float(report["smooth"])
+        self.objective_, self.gcv_ = float(report["objective"]), float(report["gcv"])
+        self.objective_history_ = report["history"]
+        self.start_objectives_ = report["starts"]
+        self.n_iter_, self.inside_ = int(report["n_iter"]), float(report["inside"])
+        self._posterior, self._band, self._train = model.posterior, model.band, None
+        self._table = table_of(model.coef, model.calibration)
+
+    # -- streaming ----------------------------------------------------------------------------
+
+    def _accumulate(self, X: Array, y: Any, sample_weight: Array, solve: bool) -> None:
+        """Add validated rows to the statistics."""
+        plan, seed = self._plan()
+        need_lifted_size(self.n_components, self.n_basis)
+        self._check_streamable(plan)
+        if hasattr(self, "readout_") and not hasattr(self, "statistics_"):
+            warnings.warn(
+                "the model so far was fitted from rows and kept no statistics: partial_fit begins "
+                "anew with its calibration; to add to a fit use engine='lifted'",
+                UserWarning,
+                stacklevel=3,
+            )
+        targets = self._targets(y, first=not hasattr(self, "statistics_"))
+        if not hasattr(self, "random_weights_"):
+            if not sample_weight.sum() > 0:
+                raise InvalidInput("sample_weight is zero for every row; at least one must count")
+            self._set_calibration(self._calibrated(X, sample_weight, seed))
+        if not hasattr(self, "statistics_"):
+            at = self.calibration_
+            self.statistics_ = LiftedStatistics(
+                at.weights,
+                at.basis,
+                offset=at.offset,
+                scale=at.scale,
+                n_outputs=targets.shape[1],
+            )
+        before = self.statistics_.weight_sum
+        self.statistics_.update(X, targets, sample_weight)
+        self._note_inside(X, sample_weight, before)
+        self._after_change(solve)
+
+    def _note_inside(self, X: Array, sample_weight: Array, before: float) -> None:
+        """Average the share of pre-activations inside the span over the chunks seen."""
+        added = float(sample_weight.sum())
+        if added > 0:
+            share = sum(
+                inside_share(self.calibration_.z(X[p]), self.basis_, sample_weight[p])
+                * float(sample_weight[p].sum())
+                for p in chunks(len(X), self.n_components)
+                if sample_weight[p].sum() > 0
+            )
+            old = getattr(self, "_inside_stream", 1.0)
+            self._inside_stream = (old * before + share) / (before + added)
+
+    def _check_streamable(self, plan: Plan) -> None:
+        if plan.search.alpha == "loo" or plan.search.solver == "adam":
+            raise InvalidInput(
+                "streamed rows are not kept, and alpha='loo' and solver='adam' need them; "
+                "use alpha='gcv' and solver='varpro', or fit"
+            )
+
+    def _after_change(self, solve: bool) -> None:
+        self._forget_fit(statistics=False)
+        if solve:
+            self.solve()
+
+    def forget(
+        self, X: ArrayLike, y: Any, sample_weight: Any = None, *, solve: bool = True
+    ) -> Self:
+        """Remove rows exactly: the model becomes the one that never saw them.
+
+        Args:
+            X: rows that `partial_fit`, or a fit with the lifted engine, has seen.
+            y: their targets.
+            sample_weight: the weights they were seen with.
+            solve: refit now; otherwise call `solve` before predicting.
+
+        Raises:
+            InvalidInput: no statistics, more rows than seen, rows never seen; nothing changes.
+        """
+        with unchanged_on_error(self):
+            statistics = self._need_statistics("forget")
+            rows, targets, weight = self._checked_rows(X, y, sample_weight)
+            used = weight > 0
+            statistics.remove(rows[used], targets[used], weight[used])
+            self._after_change(solve)
+        return self
+
+    def _checked_rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
+        """Return rows, targets (n, K) and weights of a later call, validated."""
+        rows, target = validate_data(
+            self, X, y, dtype=np.float64, reset=False, multi_output=True, y_numeric=False
+        )
+        weight = _check_sample_weight(
+            sample_weight, rows, dtype=np.float64, ensure_non_negative=True
+        )
+        return rows, self._targets(target, first=False), weight
+
+    def _need_statistics(self, what: str) -> LiftedStatistics:
+        if not hasattr(self, "statistics_"):
+            raise InvalidInput(
+                f"{what} needs lifted statistics; use partial_fit, or fit with engine='lifted'"
+            )
+        return self.statistics_
+
+    def merge(self, other: "ActivationEstimator") -> Self:
+        """Add another estimator's statistics of the same calibration; returns self, solved.
+
+        Raises:
+            InvalidInput: no statistics, or another calibration (what differs is named).
+        """
+        with unchanged_on_error(self):
+            mine = self._need_statistics("merge")
+            theirs = other._need_statistics("merge")
+            names = getattr(self, "classes_", None), getattr(other, "classes_", None)
+            if names[0] is not None and not np.array_equal(names[0], names[1]):
+                raise InvalidInput("the two classifiers differ in their classes")
+            merged = mine.merge(theirs)
+            shares = [getattr(e, "_inside_stream", 1.0) for e in (self, other)]
+            self._inside_stream = float(
+                np.average(shares, weights=[mine.weight_sum, theirs.weight_sum])
+            )
+            self.statistics_ = merged
+            self._after_change(True)
+        return self
+
+    def solve(self) -> Self:
+        """Fit from `statistics_`.
+
+        Raises:
+            NotFittedError: there are no statistics yet.
+        """
+        if not hasattr(self, "statistics_"):
+            raise NotFittedError("there are no statistics to solve; call partial_fit first")
+        plan, _ = self._plan()
+        self._check_streamable(plan)
+        model = fit_statistics(self.statistics_, plan)
+        self._adopt(model)
+        self.inside_ = getattr(self, "_inside_stream", float("nan"))
+        return self
+
+    # -- prediction ---------------------------------------------------------------------------
+
+    def _validated(self, X: ArrayLike) -> Array:
+        check_is_fitted(self, "readout_")
+        return validate_data(self, X, dtype=np.float64, reset=False)
+
+    def _feature_parts(self, X: Array) -> Iterator[tuple[slice, Array]]:
+        """Yield features of rows chunk by chunk; warn once where too many lie outside."""
+        inside, at = np.empty(len(X)), self.calibration_
+        for part in chunks(len(X), at.weights.shape[1]):
+            z = at.z(X[part])
+            inside[part] = inside_rows(z, self.basis_)
+            yield part, feature_rows(self._table, z)
+        if self.basis_.kind != "poly" and too_far_outside(inside):
+            warnings.warn(
+                f"{1 - inside.mean():.2%} of the pre-activations lie outside the span, where the "
+                "features vanish and predictions tend to the intercept",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _raw(self, X: Array) -> Array:
+        """Return b + Phi v, (n, K)."""
+        flat = self.readout_.reshape(-1, self.readout_.shape[2])
+        out = np.empty((len(X), flat.shape[1]))
+        for part, phi in self._feature_parts(X):
+            out[part] = phi @ flat
+        return out + self.intercept_
+
+    # -- the activation -----------------------------------------------------------------------
+
+    def activation_curve(self, z: ArrayLike | None = None) -> ActivationCurve:
+        """Return the learnt activations on a grid, with a 90 % band.
+
+        Args:
+            z: points, (P,); None: 401 points over the span.
+        """
+        check_is_fitted(self, "readout_")
+        if z is None:
+            c = self.basis_.centers
+            ends = (c[0], c[-1]) if c.size > 1 else self.span
+            z = np.linspace(*ends, _CURVE_POINTS)
+        points = np.asarray(z, dtype=np.float64).ravel()
+        values = self.basis_.values(points)
+        value = values @ self.activation_coef_.T
+        half = np.full(value.shape, np.nan)
+        if self._band is not None:
+            rank, n_basis = self.activation_coef_.shape
+            blocks = self._band.reshape(rank, n_basis, rank, n_basis)
+            for r in range(rank):
+                variance = ((values @ blocks[r, :, r]) * values).sum(axis=1)
+                half[:, r] = _CURVE_LEVEL * np.sqrt(np.maximum(variance, 0.0))
+        return ActivationCurve(points, value, value - half, value + half)
+
+    def plot_activation(
+        self, ax: "Axes | None" = None, *, band: bool = True, histogram: bool = True
+    ) -> "Axes":
+        """Draw the learnt activations with their band, and the pre-activations beneath.
+
+        Args:
+            ax: where to draw; None: a new figure in house style.
+            band: draw the 90 % band.
+            histogram: draw the density of z on the training rows, where they were kept.
+        """
+        from equipoise.systems.rflaf.drawing import draw_activation
+
+        curve = self.activation_curve()
+        z = None
+        if histogram and self._train is not None:
+            some = slice(None, None, max(1, len(self._train.X) // 1000))
+            z = self.calibration_.z(self._train.X[some]).ravel()
+        return draw_activation(ax, curve, band=band, z=z)
+
+    def to_kernel(self) -> ActivationKernel:
+        """Return the learnt activation as an exact Gaussian-process kernel on raw columns.
+
+        Raises:
+            InvalidInput: the basis is not `rbf`.
+        """
+        check_is_fitted(self, "readout_")
+        if self.basis_.kind != "rbf":
+            raise InvalidInput(
+                f"to_kernel has a closed form for basis 'rbf' only, got {self.basis_.kind!r}; "
+                "fit with basis='rbf'"
+            )
+        return ActivationKernel(self.activation_coef_, self.basis_, self.offset_, self.scale_)
+
+    def unfreeze(self) -> "LAN":
+        """Return a torch net that starts as this model and can train its projection too."""
+        from equipoise.systems.rflaf.lan import LAN
+
+        return LAN.from_estimator(self)
+
+    def compress(
+        self, n_components: int, X: ArrayLike, y: Any, *, random_state: Any = None
+    ) -> Self:
+        """Return a new fitted estimator on the units that matter most (2.9).
+
+        Args:
+            n_components: draws; repeated draws are merged, so at most that many units remain.
+            X: rows to weigh the units and refit the readout on.
+            y: their targets.
+            random_state: of the draws.
+
+        Returns:
+            An estimator of the same class; its `alpha_` applies to the weighted features.
+        """
+        check_is_fitted(self, "readout_")
+        m, rank, _ = self.readout_.shape
+        if not isinstance(n_components, (int, np.integer)) or not 1 <= n_components:
+            raise InvalidInput(f"n_components is {n_components!r}; it must be an integer >= 1")
+        rows, targets, weight = self._checked_rows(X, y, None)
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        fit = {"fit_intercept": bool(self.fit_intercept)}
+        moments = moments_of_rows(
+            self.calibration_, self.activation_coef_, rows, targets, weight, fit_intercept=False
+        )
+        scores = unit_scores(moments.gram, len(rows), m)
+        units, factor = draw_units(scores, int(n_components), stream(seed, "units"))
+        at = Calibration(
+            self.random_weights_[:, units], self.offset_, self.scale_, self.basis_
+        )
+        factors = np.repeat(factor, rank)
+        some = moments_of_rows(at, self.activation_coef_, rows, targets, weight, **fit)
+        model = refit_readout(at, self.activation_coef_, some, factors, **fit)
+        share = inside_share(at.z(rows), at.basis)
+        model.report.update(inside=share)
+        new = clone(self).set_params(n_components=int(units.size))
+        for name in ("n_features_in_", "feature_names_in_", "classes_", "_single"):
+            if hasattr(self, name):
+                setattr(new, name, getattr(self, name))
+        plan, _ = new._plan()
+        model = new._refit_head(model, rows, targets, weight, plan)
+        new._set_calibration(at)
+        new._adopt(model)
+        if len(rows) * units.size <= JACKKNIFE_POINTS and model.posterior is not None:
+            new._train = TrainingRows(rows.copy(), targets.copy(), weight)
+        return new
+
+    def _refit_head(
+        self, model: FittedModel, X: Array, y: Array, sample_weight: Array, plan: Plan
+    ) -> FittedModel:
+        """Return a compressed model, or what a further loss makes of its readout."""
+        return model
+
+
+def unit_scores(gram: Array, n_rows: int, n_components: int) -> Array:
+    """Return the drawing probabilities of the units from the features' second moments (p, p)."""
+    # any rows with these second moments have the same scores
+    values, vectors = np.linalg.eigh(gram)
+    root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * np.sqrt(len(gram))
+    scores = leverage_scores(root, 1 / np.sqrt(n_rows)).scores
+    units = scores.reshape(n_components, -1).sum(axis=1)
+    total = units.sum()
+    return units / total if total > 0 else np.full(n_components, 1 / n_components)
+
+
+def refit_readout(
+    at: Calibration,
+    coef: Array,
+    moments: FeatureMoments,
+    factors: Array,
+    *,
+    fit_intercept: bool,
+) -> FittedModel:
+    """Fit the readout of weighted features (feature j times factors[j]), alpha by GCV."""
+    weighted = FeatureMoments(
+        gram=moments.gram * np.outer(factors, factors),
+        cross=moments.cross * factors[:, None],
+        mean=moments.mean * factors,
+        target_mean=moments.target_mean,
+        square=moments.square,
+        weight_sum=moments.weight_sum,
+    )
+    n_basis = coef.shape[1]
+    path = path_of_moments(weighted, coef @ coef.T, intercept=fit_intercept)
+    alpha = path.choose()
+    inner = coef @ penalty_matrix(n_basis, alpha, 0.0) @ coef.T
+    flat = solve_gram(weighted.gram, weighted.cross, inner, alpha)
+    shape = (at.weights.shape[1], coef.shape[0], -1)
+    value = float(residual_square(weighted, flat).sum())
+    value += readout_penalty(coef, flat.reshape(shape), alpha, 0.0)
+    found = posterior_of(
+        weighted, coef, flat.reshape(shape), alpha, 0.0, fit_intercept=fit_intercept
+    )
+    plain = (factors[:, None] * flat).reshape(shape)
+    new_coef, readout, singular = canonical(coef, plain)
+    # the posterior speaks of the canonical features: undo the factors, turn within each unit
+    turn = np.kron(np.eye(shape[0]), new_coef @ np.linalg.pinv(coef))
+    inverse = turn @ (found.inverse * np.outer(factors, factors)) @ turn.T
+    intercept = moments.target_mean - moments.mean @ plain.reshape(flat.shape)
+    report = {
+        "alpha": alpha,
+        "smooth": 0.0,
+        "objective": value,
+        "gcv": float(path.gcv(alpha)),
+        "history": np.array([value]),
+        "starts": np.array([value]),
+        "n_iter": 1,
+    }
+    return FittedModel(
+        calibration=at,
+        coef=new_coef,
+        readout=readout,
+        intercept=intercept if fit_intercept else np.zeros_like(intercept),
+        singular_values=singular,
+        report=report,
+        posterior=Posterior(
+            turn @ moments.mean, inverse, found.noise, found.weight_sum, found.intercept
+        ),
+    )
