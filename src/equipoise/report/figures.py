@@ -6,6 +6,7 @@ style sheet variables, each with its light value as fall-back, so that one file 
 
 import io
 import re
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ STYLE = (
 )
 """Stands in every themed SVG file, so that it also follows the setting when opened alone."""
 
+_settings = RLock()  # matplotlib's settings belong to the whole process, servers have threads
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
@@ -98,7 +100,7 @@ def new_figure(width: float = 7, height: float = 4, **kwargs: Any) -> tuple["Fig
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_style()):
+    with _settings, mpl.rc_context(_style()):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
         figure.set_gid(THEMED)
@@ -123,7 +125,7 @@ def figure_svg(figure: "Figure", name: str = "plot", alt: str = "") -> str:
         "axes.unicode_minus": True,
     }
     buffer = io.StringIO()
-    with mpl.rc_context((_style() if themed else {}) | settings):
+    with _settings, mpl.rc_context((_style() if themed else {}) | settings):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return _finish(buffer.getvalue(), name, alt, themed, wide=figure.get_figwidth() >= 5)
 

@@ -62,7 +62,7 @@ def page_html(
         f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in facts
     )
     strip = f'<dl class="facts">{items}</dl>' if items else ""
-    return f"""<!doctype html>
+    page = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -84,3 +84,5 @@ def page_html(
 </body>
 </html>
 """
+    # what a model wrote may hold half of a surrogate pair
+    return page.encode("utf-8", "replace").decode("utf-8")

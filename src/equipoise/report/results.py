@@ -16,7 +16,7 @@ def results_html(results: Mapping[str, Any]) -> str:
             mapping itself is taken as the measured values.
     """
     whole = "measured" in results
-    measured = _flatten(results["measured"] if whole else results)
+    measured = flatten_results(results)
     published = _flatten(results.get("published")) if whole else {}
     units = _flatten(results.get("units")) if whole else {}
     lists = {name: value for name, value in measured.items() if _is_rows(value)}
@@ -33,6 +33,11 @@ def results_html(results: Mapping[str, Any]) -> str:
     scalars = _by_kind(rows)
     tables = [table_html(value, caption=heading(name)) for name, value in lists.items()]
     return scalars + "".join(tables)
+
+
+def flatten_results(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the measured values of a `results.json`, nested names dotted, intervals whole."""
+    return _flatten(results.get("measured", results))
 
 
 def _by_kind(rows: list[dict[str, Any]]) -> str:

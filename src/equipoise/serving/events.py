@@ -24,7 +24,9 @@ def format_event(data: Any, event: str | None = None, id: str | None = None) -> 
     'event: delta\\ndata: {"column": "a"}\\n\\n'
     """
     text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-    lines = [f"{name}: {_one_line(value)}" for name, value in (("id", id), ("event", event)) if value]
+    lines = [
+        f"{name}: {_one_line(value)}" for name, value in (("id", id), ("event", event)) if value
+    ]
     # the standard ends a line at any of these three
     parts = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join(lines + [f"data: {part}" for part in parts]) + "\n\n"
@@ -39,8 +41,8 @@ def event_stream(
 ) -> StreamingResponse:
     """Return a response that sends `(event, data)` pairs as they come.
 
-    A comment goes out after `heartbeat` seconds of silence, so that proxies keep the connection. When
-    the server is stopping the stream ends; when the client leaves, `events` is closed.
+    A comment goes out after `heartbeat` seconds of silence, so that proxies keep the connection.
+    When the server is stopping the stream ends; when the client leaves, `events` is closed.
     """
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     body = _body(request, events, heartbeat)

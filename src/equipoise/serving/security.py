@@ -97,7 +97,7 @@ class ForeignRequests:
 
 
 class TokenGate:
-    """Asks for a token: `Authorization: Bearer`, or once `?token=`, which a cookie then replaces."""
+    """Asks for a token: as `Authorization: Bearer`, or once as `?token=` for a cookie."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app = app

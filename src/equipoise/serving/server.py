@@ -5,6 +5,7 @@ import errno
 import ipaddress
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -21,14 +22,14 @@ _STOP_WITHIN = 1  # seconds that open requests get before they are cut
 class _Server(uvicorn.Server):
     """Announces itself; a stop signal ends it and is not raised again afterwards."""
 
-    def __init__(self, config: uvicorn.Config, address: str) -> None:
+    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self.address = address
+        self.when_ready = when_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            note(f"ready {self.address}")
+            self.when_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit and sig == signal.SIGINT
@@ -36,7 +37,12 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    app: ASGIApp, host: str = "127.0.0.1", port: int = 8000, *, path: str = "/"
+    app: ASGIApp,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    path: str = "/",
+    when_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve an application until SIGINT or SIGTERM; streams that are open end within two seconds.
 
@@ -48,6 +54,7 @@ def serve(
         host: address to bind.
         port: 0 takes a free one.
         path: where the announced address points.
+        when_ready: called with that address once requests are answered.
 
     Raises:
         InvalidInput: the address or port cannot be bound.
@@ -64,7 +71,14 @@ def serve(
         timeout_graceful_shutdown=_STOP_WITHIN,
         server_header=False,
     )
-    server = _Server(config, f"http://{shown}:{bound.getsockname()[1]}{path}")
+    address = f"http://{shown}:{bound.getsockname()[1]}{path}"
+
+    def announce() -> None:
+        note(f"ready {address}")
+        if when_ready is not None:
+            when_ready(address)
+
+    server = _Server(config, announce)
     state: Any = getattr(app, "state", None)
     if state is not None:
         state.is_stopping = lambda: server.should_exit

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from equipoise.core.errors import MissingData, nearest
 from equipoise.core.runs import RunInfo, list_runs
@@ -47,7 +48,7 @@ class RunIndex:
         raise MissingData(f"There is no run {room}/{name}.{hint}")
 
     def info(self, folder: Path) -> RunInfo:
-        """Return a run at a glance, `broken` with the reason in its note where it cannot be read."""
+        """Return a run at a glance; one that cannot be read is `broken`, its note says why."""
         for info in self.runs():
             if info.path == folder:
                 return info
@@ -74,18 +75,19 @@ def run_id(folder: Path) -> str:
 
 
 def as_json(info: RunInfo) -> dict[str, Any]:
-    """Return a run as the command line's `runs list` gives it, with its name in addresses."""
+    """Return a run as the command line's `runs list` gives it, with its name and page here."""
     return {
         "id": run_id(info.path),
+        "href": f"/runs/{quote(run_id(info.path), errors='surrogateescape')}",
         "path": str(info.path),
-        "room": info.room,
-        "verb": info.verb,
-        "preset": info.preset,
+        "room": str(info.room),
+        "verb": str(info.verb),
+        "preset": str(info.preset),
         "seed": info.seed,
         "status": info.status,
         "seconds": info.seconds,
-        "started": info.started,
-        "note": info.note,
+        "started": str(info.started),
+        "note": str(info.note),
     }
 
 
