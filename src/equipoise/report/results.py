@@ -1,11 +1,9 @@
 """A run's results as tables: measured beside published, with units; lists of rows on their own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from equipoise.report.tables import heading, is_interval, is_number, table_html
-
-_COLUMNS = ("result", "measured", "published", "unit")
 
 
 def results_html(results: Mapping[str, Any]) -> str:
@@ -30,7 +28,7 @@ def results_html(results: Mapping[str, Any]) -> str:
         for name in dict.fromkeys([*measured, *published])
         if name not in lists
     ]
-    scalars = _by_kind(rows)
+    scalars = tables_by_kind(rows, ("measured", "published"))
     tables = [table_html(value, caption=heading(name)) for name, value in lists.items()]
     return scalars + "".join(tables)
 
@@ -40,17 +38,21 @@ def flatten_results(results: Mapping[str, Any]) -> dict[str, Any]:
     return _flatten(results.get("measured", results))
 
 
-def _by_kind(rows: list[dict[str, Any]]) -> str:
-    """Return one table of the numbers and one of the rest, without columns that would be empty."""
-    numbers = [
-        row for row in rows if _is_measure(row["measured"]) and _is_measure(row["published"])
-    ]
+def tables_by_kind(rows: list[dict[str, Any]], valued: Sequence[str]) -> str:
+    """Return one table of the rows that hold numbers and one of the rest, without empty columns.
+
+    Args:
+        rows: mappings of the same keys.
+        valued: the keys that decide, e.g. `measured`.
+    """
+    numbers = [row for row in rows if all(_is_measure(row[key]) for key in valued)]
     others = [row for row in rows if row not in numbers]
     parts = []
     for part in (numbers, others):
-        columns = {
-            key: heading(key) for key in _COLUMNS if any(row[key] is not None for row in part)
-        }
+        keys = [
+            key for key in (part[0] if part else ()) if any(row[key] is not None for row in part)
+        ]
+        columns = {key: heading(key) for key in keys}
         parts.append(table_html(part, columns, one_scale=False) if part else "")
     return "".join(parts)
 

@@ -37,7 +37,7 @@ def decimals_for(values: Iterable[Any]) -> int:
         return 0
     largest = max((abs(value) for value in _finite(numbers)), default=0.0)
     if largest == 0.0:
-        return 1
+        return 0
     return max(0, min(4, 2 - math.floor(math.log10(largest))))
 
 

@@ -12,7 +12,7 @@ from equipoise.core.config import diff_configs
 from equipoise.core.files import from_json
 from equipoise.core.metrics import read_metrics
 from equipoise.report.curves import SHOWN, Series, curve_svg, numeric_series
-from equipoise.report.results import flatten_results
+from equipoise.report.results import flatten_results, tables_by_kind
 from equipoise.report.tables import is_interval, is_number, table_html
 from equipoise.serving.pages import StrictJSON
 from equipoise.web.pages import pages
@@ -102,7 +102,7 @@ def _shown(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "runs": found["runs"],
         "config": table_html(settings) if settings else "",
-        "results": table_html(rows, one_scale=False) if rows else "",
+        "results": tables_by_kind(rows, ("a", "b")),
         "curves": [
             {"name": metric, "href": f"/compare/curve.svg?{urlencode(names | {'metric': metric})}"}
             for metric in found["metrics"][:SHOWN]
