@@ -402,7 +402,7 @@ class ActivationEstimator(BaseEstimator):
             z = at.z(X[part])
             inside[part] = inside_rows(z, self.basis_)
             yield part, feature_rows(self._table, z)
-        if self.basis_.kind != "poly" and too_far_outside(inside):
+        if self.basis_.kind != "poly" and too_far_outside(inside, self.inside_):
             warnings.warn(
                 f"{1 - inside.mean():.2%} of the pre-activations lie outside the span, where the "
                 "features vanish and predictions tend to the intercept",

@@ -251,10 +251,19 @@ def fit_log_head(
             start = _best_penalty(make(~out), make(out), start, floor, max_iter)
     head = whole.solve_readout(start, max_iter=max_iter)
     if not move_activation:
-        return replace(head, history=(head.value,))
+        return replace(_centred(head), history=(head.value,))
     head = whole.move_all(head, max_iter=max_iter, tol=tol)
     end = whole.solve_readout(head, max_iter=max_iter)
-    return replace(end, history=(*head.history, end.value)) if end.value < head.value else head
+    if end.value < head.value:
+        head = replace(end, history=(*head.history, end.value))
+    return _centred(head)
+
+
+def _centred(head: LogHead) -> LogHead:
+    """Return the head whose intercepts sum to zero: softmax does not see their mean."""
+    if head.intercept.size == 1:
+        return head
+    return replace(head, intercept=head.intercept - head.intercept.mean())
 
 
 def _best_penalty(

@@ -141,13 +141,18 @@ def inside_share(z: Array, basis: Basis, sample_weight: Array | None = None) -> 
     return float(np.average(inside_rows(z, basis), weights=sample_weight))
 
 
-def too_far_outside(inside: Array) -> bool:
-    """Return whether new rows leave the span more often than training rows do.
+def too_far_outside(inside: Array, training_inside: float) -> bool:
+    """Return whether new rows leave the span more often than 0.1 %, or than training rows did.
 
-    Training rows have at most 0.1 % outside, by construction. New rows of the same kind have a
-    little more or less than that; so it counts from three standard errors on, and where a row
-    lies mostly outside.
+    New rows of the same kind lie outside a little more or less often, so it counts from three
+    standard errors on; and where a row lies mostly outside although training rows hardly did.
+
+    Args:
+        inside: share within the span of each new row, (n,).
+        training_inside: share on the training rows; NaN where unknown.
     """
+    allowed = _OUTSIDE if np.isnan(training_inside) else max(_OUTSIDE, 1 - training_inside)
     outside = 1 - inside
     error = max(float(outside.std()), 0.01) / np.sqrt(outside.size)
-    return bool(outside.mean() > _OUTSIDE + 3 * error or (outside > 0.5).any())
+    lone_row = allowed < 10 * _OUTSIDE and bool((outside > 0.5).any())
+    return lone_row or bool(outside.mean() > allowed + 3 * error)

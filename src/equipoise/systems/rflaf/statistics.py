@@ -282,17 +282,18 @@ class LiftedStatistics:
         """
         arrays, meta = read_checked(path, FORMAT, "statistics")
         basis = Basis(meta["basis"], arrays["centers"], meta["bandwidth"])
-        new = cls(
-            arrays["weights"],
-            basis,
-            offset=arrays["offset"],
-            scale=arrays["scale"],
-            n_outputs=arrays["cross"].shape[1],
-        )
+        at = Calibration(arrays["weights"], arrays["offset"], arrays["scale"], basis)
+        return cls.of_sums(at, arrays, meta)
+
+    @classmethod
+    def of_sums(cls, at: Calibration, arrays: dict[str, Array], counts: dict[str, Any]) -> Self:
+        """Return statistics from their sums by name, with `weight_sum` and `n_samples`."""
+        outputs = arrays["cross"].shape[1]
+        new = cls(at.weights, at.basis, offset=at.offset, scale=at.scale, n_outputs=outputs)
         new._triangle = np.asfortranarray(arrays["gram"])
         for name in ("cross", "feature_sum", "target_sum", "target_square_sum"):
             setattr(new, name, arrays[name])
-        new.weight_sum, new.n_samples = float(meta["weight_sum"]), int(meta["n_samples"])
+        new.weight_sum, new.n_samples = float(counts["weight_sum"]), int(counts["n_samples"])
         return new
 
 
