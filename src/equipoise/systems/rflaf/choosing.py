@@ -71,9 +71,7 @@ class _State:
     score: float
 
 
-def fit_activation(
-    problem: Problem, search: Search, warm: Array | None = None
-) -> ActivationFit:
+def fit_activation(problem: Problem, search: Search, warm: Array | None = None) -> ActivationFit:
     """Learn the activation of a problem.
 
     Args:
@@ -250,9 +248,7 @@ def _choose_smooth(
     best = replace(state, score=score)
     steps = min(_SCREENING, search.max_iter)
     for ratio in SMOOTH_RATIOS[1:]:
-        moved = _round(
-            problem, judged, move, best.descent.coef, ratio, steps, alpha=state.alpha
-        )
+        moved = _round(problem, judged, move, best.descent.coef, ratio, steps, alpha=state.alpha)
         if moved.score < best.score * (1 - _TIE):
             best, history = moved, moved.descent.history
     return best, history

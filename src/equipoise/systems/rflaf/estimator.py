@@ -498,7 +498,7 @@ class ActivationEstimator(BaseEstimator):
         """
         check_is_fitted(self, "readout_")
         m, rank, _ = self.readout_.shape
-        if not isinstance(n_components, (int, np.integer)) or not 1 <= n_components:
+        if not isinstance(n_components, (int, np.integer)) or not n_components >= 1:
             raise InvalidInput(f"n_components is {n_components!r}; it must be an integer >= 1")
         rows, targets, weight = self._checked_rows(X, y, None)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
@@ -508,9 +508,7 @@ class ActivationEstimator(BaseEstimator):
         )
         scores = unit_scores(moments.gram, len(rows), m)
         units, factor = draw_units(scores, int(n_components), stream(seed, "units"))
-        at = Calibration(
-            self.random_weights_[:, units], self.offset_, self.scale_, self.basis_
-        )
+        at = Calibration(self.random_weights_[:, units], self.offset_, self.scale_, self.basis_)
         factors = np.repeat(factor, rank)
         some = moments_of_rows(at, self.activation_coef_, rows, targets, weight, **fit)
         model = refit_readout(at, self.activation_coef_, some, factors, **fit)

@@ -151,9 +151,7 @@ def _inside(calibration: Calibration, X: Array, sample_weight: Array) -> float:
     return total
 
 
-def _coarse_to_fine(
-    problem: RowProblem, calibration: Calibration, plan: Plan
-) -> ActivationFit:
+def _coarse_to_fine(problem: RowProblem, calibration: Calibration, plan: Plan) -> ActivationFit:
     """Search the starts on a few thousand rows, then go on from the best one on all of them."""
     n = len(problem.rows)
     if n <= _COARSE_ROWS:
@@ -213,9 +211,7 @@ def _finish(
     if all_rows is None:
         moments = problem.moments(coef)
     else:
-        moments = moments_of_rows(
-            calibration, coef, *all_rows, fit_intercept=plan.fit_intercept
-        )
+        moments = moments_of_rows(calibration, coef, *all_rows, fit_intercept=plan.fit_intercept)
     flat = readout.reshape(-1, readout.shape[2])
     intercept = moments.target_mean - moments.mean @ flat
     posterior = posterior_of(
@@ -302,9 +298,7 @@ def _fit_adam(
     moments = moments_of_rows(
         calibration, coef, X, y, sample_weight, fit_intercept=plan.fit_intercept
     )
-    posterior = posterior_of(
-        moments, coef, readout, 0.0, 0.0, fit_intercept=plan.fit_intercept
-    )
+    posterior = posterior_of(moments, coef, readout, 0.0, 0.0, fit_intercept=plan.fit_intercept)
     flat = readout.reshape(-1, y.shape[1])
     gap = moments.target_mean - moments.mean @ flat - fit.intercept
     square = float(residual_square(moments, flat).sum() + (gap**2).sum() * plan.fit_intercept)

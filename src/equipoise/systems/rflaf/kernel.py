@@ -23,9 +23,7 @@ class ActivationKernel(Kernel):
         scale: (d,), divides them; None: 1.
     """
 
-    def __init__(
-        self, coef: Any, basis: Basis, offset: Any = None, scale: Any = None
-    ) -> None:
+    def __init__(self, coef: Any, basis: Basis, offset: Any = None, scale: Any = None) -> None:
         self.coef = coef
         self.basis = basis
         self.offset = offset

@@ -115,9 +115,7 @@ class LogProblem:
         gradient = design.T @ (slope * self.share[:, None]) + 2 * pull
         return float(self.share @ losses + (unknowns * pull).sum()), gradient, slope
 
-    def _newton_step(
-        self, design: Array, slope: Array, penalty: Array, gradient: Array
-    ) -> Array:
+    def _newton_step(self, design: Array, slope: Array, penalty: Array, gradient: Array) -> Array:
         """Solve the Newton system; softmax's blocks are diag(p) - p p^T."""
         size, outputs = gradient.shape
         chance = slope + self.onehot

@@ -38,9 +38,7 @@ class Basis:
     centers: Array
     bandwidth: float
 
-    def __init__(
-        self, kind: str = "rbf", centers: ArrayLike = (), bandwidth: float = 1.0
-    ) -> None:
+    def __init__(self, kind: str = "rbf", centers: ArrayLike = (), bandwidth: float = 1.0) -> None:
         if kind not in BASES:
             raise unknown_name("basis", kind, BASES)
         points = np.array(centers, dtype=np.float64).ravel()

@@ -281,7 +281,9 @@ def leave_one_out(
     """
     phi, target = np.asarray(features, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if phi.ndim != 2 or target.ndim not in (1, 2) or target.shape[0] != phi.shape[0]:
-        raise InvalidInput(f"features {phi.shape} and y {target.shape} need one row each per sample")
+        raise InvalidInput(
+            f"features {phi.shape} and y {target.shape} need one row each per sample"
+        )
     w = np.ones(len(phi)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     if w.shape != (len(phi),) or not (w >= 0).all() or not w.sum() > 0:
         raise InvalidInput("sample_weight must hold one number >= 0 a row, not all zero")

@@ -219,9 +219,7 @@ def _newton(
     return at, history
 
 
-def _newton_step(
-    problem: Problem, a: Array, out: Evaluation, alpha: float, smooth: float
-) -> Array:
+def _newton_step(problem: Problem, a: Array, out: Evaluation, alpha: float, smooth: float) -> Array:
     rank, n_basis = a.shape
     second = hessian(problem, a, out.readout, alpha, smooth)
     # moves inside the row space change nothing: keep to its complement
