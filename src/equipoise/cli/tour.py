@@ -178,7 +178,7 @@ def _answers(
         with stages("answers", "contenders answer, one of them reviewed sentence by sentence"):
             for contender in contenders:
                 note(f"    {contender.name}")
-                evaluate([contender], tasks, out=cache, limits=Limits(concurrency=4))
+                evaluate([contender], tasks, out=cache, limits=Limits(concurrency=2))
     finally:
         for contender in contenders:
             contender.close()  # type: ignore[attr-defined]

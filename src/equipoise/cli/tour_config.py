@@ -24,8 +24,8 @@ class TourConfig(Config):
         "paper": {"limit": 1000, "user_limit": 1000, "max_tokens": 256},
     }
 
-    limit: int = 12
-    user_limit: int = 8
-    max_tokens: int = 96
+    limit: int = 8
+    user_limit: int = 4
+    max_tokens: int = 64
     replicates: int = 1000
     demos: bool = True
