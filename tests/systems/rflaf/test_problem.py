@@ -1,4 +1,4 @@
-"""The reduced objective and both engines: differences, identities, agreement of rows and moments."""
+"""The reduced objective and both engines: differences, identities, rows against moments."""
 
 import numpy as np
 import pytest
@@ -55,9 +55,7 @@ def test_gradient_by_differences_and_homogeneity(rank, outputs, intercept):
 
 def test_value_is_the_objective_at_its_readout():
     coef = np.random.default_rng(2).normal(size=7)
-    out = reduced_objective(
-        coef, Z, Y, BASIS, alpha=0.1, smooth=0.2, sample_weight=WEIGHT
-    )
+    out = reduced_objective(coef, Z, Y, BASIS, alpha=0.1, smooth=0.2, sample_weight=WEIGHT)
     phi = BASIS.values(Z) @ coef
     error = Y - phi @ out.readout - out.intercept
     d = np.diff(np.eye(7), n=2, axis=0)

@@ -105,7 +105,7 @@ def test_penalty_matrix():
 def test_singular_and_broken_systems():
     v = solve_spd(np.diag([1.0, 0.0]), np.array([[2.0], [0.0]]), 0.0)
     np.testing.assert_allclose(v, [[2.0], [0.0]])
-    with pytest.raises(RunFailed, match="alpha = 0.5"):
+    with pytest.raises(RunFailed, match=r"alpha = 0\.5"):
         solve_spd(np.array([[np.nan]]), np.ones((1, 1)), 0.5)
 
 

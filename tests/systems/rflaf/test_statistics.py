@@ -102,7 +102,7 @@ def test_damaged_and_foreign_files(tmp_path):
     path = empty().update(X, Y).save(tmp_path / "one")
     arrays = path / "arrays.safetensors"
     arrays.write_bytes(arrays.read_bytes()[:-9])
-    with pytest.raises(InvalidInput, match="statistics/1 expected.*checksum"):
+    with pytest.raises(InvalidInput, match=r"statistics/1 expected.*checksum"):
         LiftedStatistics.load(path)
     (path / "meta.json").write_text("{}")
     with pytest.raises(InvalidInput, match="statistics/1 expected"):

@@ -224,14 +224,14 @@ def _polish(
                 break
     if search.smooth == "gcv":
         state, first = _choose_smooth(problem, search, move, state, first)
-    if left > 0:
-        descent = move(state.descent.coef, state.alpha, state.smooth, max_iter=left)
-        if descent.value <= state.descent.value:
-            first = first + descent.history[1:]
-            state = replace(state, descent=descent)
-            if search.selects:
-                score = _score(problem, search, descent.coef, state.alpha, state.smooth)
-                state = replace(state, score=score)
+    # to the end at last: where it lands must not depend on how the search got here
+    descent = move(state.descent.coef, state.alpha, state.smooth, max_iter=search.max_iter)
+    if descent.value <= state.descent.value:
+        first = first + descent.history[1:]
+        state = replace(state, descent=descent)
+        if search.selects:
+            score = _score(problem, search, descent.coef, state.alpha, state.smooth)
+            state = replace(state, score=score)
     return state, first
 
 

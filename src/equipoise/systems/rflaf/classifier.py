@@ -8,15 +8,15 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from equipoise.core.errors import InvalidInput, unknown_name
-from equipoise.systems.rflaf.estimator import ActivationEstimator, unchanged_on_error
+from equipoise.systems.rflaf.estimator import (
+    ActivationEstimator,
+    checked_data,
+    checked_weight,
+    unchanged_on_error,
+)
 from equipoise.systems.rflaf.fitted import FittedModel
 from equipoise.systems.rflaf.fitting import Plan, fit_log_loss
 from equipoise.systems.rflaf.intervals import check_confidence, conformal_quantile
@@ -105,14 +105,12 @@ class RFLAFClassifier(ClassifierMixin, ActivationEstimator):
     def _labels(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool, least: int = 1
     ) -> tuple[Array, NDArray[Any], Array]:
-        rows, labels = validate_data(
+        rows, labels = checked_data(
             self, X, y, dtype=np.float64, reset=reset, ensure_min_samples=least
         )
         labels = column_or_1d(labels, warn=True)
         check_classification_targets(labels)
-        weight = _check_sample_weight(
-            sample_weight, rows, dtype=np.float64, ensure_non_negative=True
-        )
+        weight = checked_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
         if self.class_weight is not None:
             shifted = weight * compute_sample_weight(self.class_weight, labels)
             # class weights move weight between classes; the amount of data stays what it is

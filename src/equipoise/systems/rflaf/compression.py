@@ -39,11 +39,11 @@ def leverage_scores(features: ArrayLike, ridge: float | None = None) -> Leverage
     if phi.ndim != 2 or phi.size == 0 or not np.isfinite(phi).all():
         raise InvalidInput(f"features must be a finite (n, M) array, got shape {phi.shape}")
     n, m0 = phi.shape
-    ridge = 1 / np.sqrt(n) if ridge is None else ridge
-    if not ridge > 0:
+    used = float(1 / np.sqrt(n)) if ridge is None else ridge
+    if not used > 0:
         raise InvalidInput(f"ridge is {ridge!r}; it must be > 0, or None for 1/sqrt(n)")
     sigma = phi.T @ phi / n
-    inverse = solve_spd(sigma / m0 + ridge * np.eye(m0), np.eye(m0), ridge)
+    inverse = solve_spd(sigma / m0 + used * np.eye(m0), np.eye(m0), used)
     scores = np.maximum((sigma * inverse.T).sum(axis=1), 0.0)
     total = float(scores.sum())
     even = np.full(m0, 1 / m0)

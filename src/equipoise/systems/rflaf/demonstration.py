@@ -126,4 +126,4 @@ def save_report(done: Demonstration, run: Run) -> None:
 
 def _train_rows(model: RFLAFRegressor) -> Array:
     kept = model._train
-    return np.zeros((1, model.n_features_in_)) if kept is None else kept.X[:1000]
+    return np.zeros((1, model.offset_.size)) if kept is None else kept.X[:1000]

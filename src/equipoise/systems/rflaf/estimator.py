@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from equipoise.systems.rflaf.lan import LAN
 
 _CURVE_POINTS = 401
+checked_data: Any = validate_data  # its annotations name the default values only
+checked_weight: Any = _check_sample_weight
 _CURVE_LEVEL = 1.6448536269514722  # normal quantile of a 90 % band
 
 
@@ -194,7 +196,7 @@ class ActivationEstimator(BaseEstimator):
         """
         with unchanged_on_error(self):
             _, seed = self._plan()
-            rows = validate_data(self, X, dtype=np.float64)
+            rows = checked_data(self, X, dtype=np.float64)
             at = self._calibrated(rows, np.ones(len(rows)), seed)
             self._forget_fit()
             self._set_calibration(at)
@@ -338,12 +340,10 @@ class ActivationEstimator(BaseEstimator):
 
     def _checked_rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
         """Return rows, targets (n, K) and weights of a later call, validated."""
-        rows, target = validate_data(
+        rows, target = checked_data(
             self, X, y, dtype=np.float64, reset=False, multi_output=True, y_numeric=False
         )
-        weight = _check_sample_weight(
-            sample_weight, rows, dtype=np.float64, ensure_non_negative=True
-        )
+        weight = checked_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
         return rows, self._targets(target, first=False), weight
 
     def _need_statistics(self, what: str) -> LiftedStatistics:
@@ -363,7 +363,7 @@ class ActivationEstimator(BaseEstimator):
             mine = self._need_statistics("merge")
             theirs = other._need_statistics("merge")
             names = getattr(self, "classes_", None), getattr(other, "classes_", None)
-            if names[0] is not None and not np.array_equal(names[0], names[1]):
+            if names[0] is not None and not np.array_equal(names[0], np.asarray(names[1])):
                 raise InvalidInput("the two classifiers differ in their classes")
             merged = mine.merge(theirs)
             shares = [getattr(e, "_inside_stream", 1.0) for e in (self, other)]
@@ -393,7 +393,7 @@ class ActivationEstimator(BaseEstimator):
 
     def _validated(self, X: ArrayLike) -> Array:
         check_is_fitted(self, "readout_")
-        return validate_data(self, X, dtype=np.float64, reset=False)
+        return checked_data(self, X, dtype=np.float64, reset=False)
 
     def _feature_parts(self, X: Array) -> Iterator[tuple[slice, Array]]:
         """Yield features of rows chunk by chunk; warn once where too many lie outside."""
@@ -514,7 +514,8 @@ class ActivationEstimator(BaseEstimator):
         model = refit_readout(at, self.activation_coef_, some, factors, **fit)
         share = inside_share(at.z(rows), at.basis)
         model.report.update(inside=share)
-        new = clone(self).set_params(n_components=int(units.size))
+        twin: Any = clone(self)
+        new = twin.set_params(n_components=int(units.size))
         for name in ("n_features_in_", "feature_names_in_", "classes_", "_single"):
             if hasattr(self, name):
                 setattr(new, name, getattr(self, name))

@@ -44,14 +44,14 @@ class ActivationKernel(Kernel):
         k = activation_kernel(rows, columns, self.coef, self.basis)
         return (k, np.empty((len(rows), len(rows), 0))) if eval_gradient else k
 
-    def diag(self, X: ArrayLike) -> Array:
+    def diag(self, X: ArrayLike) -> Array:  # type: ignore[override]
         """Return k(x, x) for each row, (n,)."""
         a = np.atleast_2d(np.asarray(self.coef, dtype=np.float64))
         weight = a.T @ a
         found = [(weight * basis_kernel(x, x, self.basis)).sum() for x in self._rows(X)]
         return np.array(found)
 
-    def is_stationary(self) -> bool:
+    def is_stationary(self) -> bool:  # type: ignore[override]
         """Return False: the kernel depends on more than x - y."""
         return False
 

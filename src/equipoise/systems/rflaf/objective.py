@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise.core.errors import InvalidInput, unknown_name
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]  # float64 throughout
 BASES = ("rbf", "bspline", "poly")
 
 

@@ -123,6 +123,7 @@ def path_of_moments(moments: FeatureMoments, unit_penalty: Array, *, intercept: 
         unit_penalty,
         moments.weight_sum,
         intercept=intercept,
+        level=float(np.trace(moments.gram) + moments.mean @ moments.mean) / len(moments.mean),
     )
 
 
@@ -266,7 +267,9 @@ class RowProblem:
 
     def scaled(self, a: Array) -> Array:
         """Return centred features times sqrt(w/S)."""
-        phi = self.features(a)
+        return self._centred(self.features(a))
+
+    def _centred(self, phi: Array) -> Array:
         if self.fit_intercept:
             phi -= self.share @ phi
         phi *= self.root[:, None]
@@ -321,8 +324,16 @@ class RowProblem:
         """Return the ridge path at A, with smooth = ratio * alpha."""
         inner = a @ penalty_matrix(self.basis.size, 1.0, ratio) @ a.T
         share = self.share if self.fit_intercept else None
+        phi = self.features(a)
+        level = float(self.share @ (phi**2).mean(axis=1))
         return path_of_rows(
-            self.scaled(a), self.targets, inner, self.weight_sum, share, keep_rows=keep_rows
+            self._centred(phi),
+            self.targets,
+            inner,
+            self.weight_sum,
+            share,
+            keep_rows=keep_rows,
+            level=level,
         )
 
     def lifted_ridge(self, alpha: float | None) -> Array | None:

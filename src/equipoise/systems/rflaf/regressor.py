@@ -5,11 +5,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.stats import Interval
-from equipoise.systems.rflaf.estimator import ActivationEstimator, unchanged_on_error
+from equipoise.systems.rflaf.estimator import (
+    ActivationEstimator,
+    checked_data,
+    checked_weight,
+    unchanged_on_error,
+)
 from equipoise.systems.rflaf.intervals import (
     METHODS,
     bayes_interval,
@@ -82,7 +87,7 @@ class RFLAFRegressor(RegressorMixin, ActivationEstimator):
     def _validated_rows(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool, least: int = 1
     ) -> tuple[Array, Array, Array]:
-        rows, target = validate_data(
+        rows, target = checked_data(
             self,
             X,
             y,
@@ -92,9 +97,7 @@ class RFLAFRegressor(RegressorMixin, ActivationEstimator):
             y_numeric=True,
             ensure_min_samples=least,
         )
-        weight = _check_sample_weight(
-            sample_weight, rows, dtype=np.float64, ensure_non_negative=True
-        )
+        weight = checked_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
         return rows, target, weight
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: Any = None) -> Self:

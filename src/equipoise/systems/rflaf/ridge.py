@@ -17,6 +17,7 @@ from equipoise.systems.rflaf.objective import Array
 SMOOTH_RATIOS = (0.0, 0.01, 0.1, 1.0, 10.0)
 _MAX_DOF_SHARE = 0.9
 _TIE = 1e-9
+_LEAST = 1e-10
 
 
 def penalty_matrix(n_basis: int, alpha: float, smooth: float) -> Array:
@@ -34,14 +35,14 @@ def solve_spd(matrix: Array, right: Array, alpha: float) -> Array:
     Raises:
         RunFailed: the result is not finite; says alpha and the condition number.
     """
+    if not np.isfinite(matrix).all():
+        raise RunFailed(f"the readout's system is not finite at alpha = {alpha:g}; scale the data")
     try:
         out = cho_solve(cho_factor(matrix, lower=True, check_finite=False), right)
         if np.isfinite(out).all():
             return out
     except LinAlgError:
         pass
-    if not np.isfinite(matrix).all():
-        raise RunFailed(f"the readout's system is not finite at alpha = {alpha:g}; scale the data")
     values, vectors = np.linalg.eigh(matrix)
     keep = values > values[-1] * matrix.shape[0] * np.finfo(float).eps
     inverse = np.where(keep, 1 / np.where(keep, values, 1.0), 0.0)
@@ -115,6 +116,8 @@ class RidgePath:
         weight_sum: S.
         intercept: 1 where an intercept is fitted, else 0.
         scale: mean eigenvalue tr / M of the Gram before whitening; the alpha grid is relative.
+        level: mean second moment of a feature, not centred: features that hardly vary beside
+            their size count as constant.
         p: number of features.
         left: left singular vectors (n, q) and targets (n, K), where rows are at hand.
     """
@@ -126,6 +129,7 @@ class RidgePath:
     intercept: int
     scale: float
     p: int
+    level: float = 0.0
     left: tuple[Array, Array, Array] | None = None
 
     def dof(self, alpha: ArrayLike) -> Array:
@@ -156,8 +160,11 @@ class RidgePath:
 
     def grid(self) -> Array:
         """The 40 values of alpha that are tried, largest last: 1e-10 (or the floor) .. 1e2."""
-        low = np.log10(relative_floor(self.p, self.weight_sum))
-        return np.logspace(low, 2, 40) * (self.scale if self.scale > 0 else 1.0)
+        # three digits: rounding in the features then moves no alpha
+        scale = float(f"{self.scale:.3g}") if self.scale > 0 else 1.0
+        low = relative_floor(self.p, self.weight_sum) * scale
+        low = max(low, float(f"{_LEAST * self.level:.3g}"))
+        return np.logspace(np.log10(low), np.log10(100 * max(scale, low)), 40)
 
     def choose(self, criterion: str = "gcv") -> float:
         """Return the alpha of least GCV (or LOO) with dof <= 0.9 S; ties go to the larger."""
@@ -188,6 +195,7 @@ def path_of_rows(
     share: Array | None,
     *,
     keep_rows: bool = False,
+    level: float = 0.0,
 ) -> RidgePath:
     """Build a path from scaled rows (n, p); `share` = w/S where there is an intercept."""
     lower = np.linalg.cholesky(unit_penalty)
@@ -211,6 +219,7 @@ def path_of_rows(
         intercept=int(share is not None),
         scale=float((rows**2).sum()) / (p // unit_penalty.shape[0]),
         p=p,
+        level=level,
         left=(u, targets, np.zeros(n) if share is None else share) if keep_rows else None,
     )
 
@@ -223,6 +232,7 @@ def path_of_gram(
     weight_sum: float,
     *,
     intercept: bool,
+    level: float = 0.0,
 ) -> RidgePath:
     """Build a path from moments of centred features: gram (p, p), cross (p, K), mean square."""
     lower = np.linalg.cholesky(unit_penalty)
@@ -239,6 +249,7 @@ def path_of_gram(
         intercept=int(intercept),
         scale=float(np.trace(gram)) / (gram.shape[0] // unit_penalty.shape[0]),
         p=gram.shape[0],
+        level=level,
     )
 
 
@@ -282,7 +293,7 @@ def leave_one_out(
     phi, target = np.asarray(features, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if phi.ndim != 2 or target.ndim not in (1, 2) or target.shape[0] != phi.shape[0]:
         raise InvalidInput(
-            f"features {phi.shape} and y {target.shape} need one row each per sample"
+            f"features {phi.shape}, y {target.shape}: one row each per sample needed"
         )
     w = np.ones(len(phi)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     if w.shape != (len(phi),) or not (w >= 0).all() or not w.sum() > 0:

@@ -42,17 +42,17 @@ def fit_shards(
     if backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS)
     ray = require("ray", "scale") if backend == "ray" else None
-    rest = iter(shards)
+    rest: Iterator[Any] = iter(shards)
     try:
         first = next(rest)
     except StopIteration:
         raise InvalidInput("fit_shards got no shard; give at least one (X, y)") from None
     if not hasattr(estimator, "statistics_"):
-        X, y = first() if callable(first) else first
+        X, y = _pair(first)
         estimator.partial_fit(X, y, solve=False)  # type: ignore[attr-defined]
     else:
         rest = chain([first], rest)
-    parts = (
+    parts: Any = (
         _on_ray(ray, estimator, rest)
         if ray is not None
         else Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
@@ -69,8 +69,12 @@ def fit_shards(
 
 def shard_statistics(estimator: Any, shard: Any) -> LiftedStatistics:
     """Return one shard's statistics under the estimator's calibration."""
-    X, y = shard() if callable(shard) else shard
+    X, y = _pair(shard)
     return estimator.partial_fit(X, y, solve=False).statistics_
+
+
+def _pair(shard: Any) -> Any:
+    return shard() if callable(shard) else shard
 
 
 def _stripped(estimator: E) -> E:

@@ -11,8 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
-from scipy.linalg.blas import dsyrk
+from scipy.linalg import LinAlgError, blas, cholesky, solve_triangular
 
 from equipoise.core.checkpoints import load_checkpoint, save_checkpoint
 from equipoise.core.errors import InvalidInput, RunFailed
@@ -23,6 +22,7 @@ from equipoise.systems.rflaf.scaling import Calibration
 FORMAT = "equipoise.rflaf.statistics/1"
 _CHUNK_VALUES = 4_000_000
 _ROUNDING = 1e-9
+_DSYRK: Any = blas.dsyrk  # type: ignore[attr-defined]
 
 
 def need_lifted_size(n_components: int, n_basis: int) -> None:
@@ -130,7 +130,7 @@ class LiftedStatistics:
             self.cross += lifted.T @ (targets[part] * w[:, None])
             self.feature_sum += w @ lifted
             lifted *= np.sqrt(w)[:, None]
-            self._triangle = dsyrk(
+            self._triangle = _DSYRK(
                 1.0, lifted, beta=1.0, c=self._triangle, trans=1, lower=1, overwrite_c=1
             )
         self.target_sum += weight @ targets

@@ -6,10 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from equipoise.systems.rflaf.classifier import one_vs_rest
-from equipoise.systems.rflaf.estimator import ActivationEstimator, unchanged_on_error
+from equipoise.systems.rflaf.estimator import (
+    ActivationEstimator,
+    checked_data,
+    checked_weight,
+    unchanged_on_error,
+)
 from equipoise.systems.rflaf.fitted import FittedModel
 from equipoise.systems.rflaf.fitting import Plan, fit_log_loss
 from equipoise.systems.rflaf.objective import Array
@@ -74,7 +79,7 @@ class RFLAFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Activa
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: Any = None) -> Self:
         """Learn the activation from rows X (n, d) and targets y, (n,) or (n, K)."""
         with unchanged_on_error(self):
-            rows, target = validate_data(
+            rows, target = checked_data(
                 self,
                 X,
                 y,
@@ -83,9 +88,7 @@ class RFLAFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Activa
                 y_numeric=self.loss != "log",
                 ensure_min_samples=2,
             )
-            weight = _check_sample_weight(
-                sample_weight, rows, dtype=np.float64, ensure_non_negative=True
-            )
+            weight = checked_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
             self._fit_rows(rows, target, weight)
         return self
 
