@@ -46,7 +46,9 @@ def test_a_gif_shows_every_frame_exactly_and_loops(tmp_path):
 
 
 def test_equal_frames_of_a_gif_are_kept(tmp_path):
-    shown, times, _ = read_gif(write_video(tmp_path / "still.gif", frames()[:1].repeat(9, 0), fps=10))
+    shown, times, _ = read_gif(
+        write_video(tmp_path / "still.gif", frames()[:1].repeat(9, 0), fps=10)
+    )
     assert shown.shape[0] == 9
     assert times == [100] * 9
 
@@ -59,7 +61,9 @@ def test_gif_times_add_up_to_the_rate(tmp_path):
 
 
 @settings(max_examples=15)
-@given(arrays(np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9), st.just(3))))
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9), st.just(3)))
+)
 def test_any_small_clip_survives_a_gif(tmp_path_factory, clip):
     path = tmp_path_factory.mktemp("gif") / "clip.gif"
     assert np.array_equal(read_gif(write_video(path, clip, fps=20))[0], clip)

@@ -153,7 +153,9 @@ class Report:
         folder.mkdir(parents=True, exist_ok=True)
         self._save_files(folder)
         data = {"schema": SCHEMA, "title": self.title, "lead": self.lead, "blocks": self.blocks}
-        write_atomic(folder / "report.json", json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+        text = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+        # half of a surrogate pair, which a model may write, becomes its JSON escape
+        write_atomic(folder / "report.json", text.encode("utf-8", "backslashreplace"))
         return write_atomic(
             folder / "report.html", page_html(self.title, self.lead, self.blocks, folder)
         )

@@ -6,6 +6,7 @@ style sheet variables, each with its light value as fall-back, so that one file 
 
 import io
 import re
+import warnings
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,10 @@ def figure_svg(figure: "Figure", name: str = "plot", alt: str = "") -> str:
         "axes.unicode_minus": True,
     }
     buffer = io.StringIO()
-    with _settings, mpl.rc_context((_style() if themed else {}) | settings):
+    style = _style() if themed else {}
+    with _settings, mpl.rc_context(style | settings), warnings.catch_warnings():
+        # words are set in the reader's font: a glyph that matplotlib lacks is not missing there
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return _finish(buffer.getvalue(), name, alt, themed, wide=figure.get_figwidth() >= 5)
 

@@ -51,7 +51,8 @@ def format_number(value: float, decimals: int) -> str:
         return "not a number" if math.isnan(value) else ("∞" if value > 0 else "−∞")
     if isinstance(value, int):
         return f"{value:,}".replace("-", "−")
-    if (value and abs(value) < 0.5 * 10**-decimals) or abs(value) >= 1e12:
+    smallest = 1e-3 if decimals >= 4 else 0.5 * 10**-decimals
+    if (value and abs(value) < smallest) or abs(value) >= 1e12:
         return f"{value:.1e}".replace("-", "−", 1) if value < 0 else f"{value:.1e}"
     return f"{value:,.{decimals}f}".replace("-", "−")
 
