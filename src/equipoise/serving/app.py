@@ -6,13 +6,12 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from equipoise.core.rooms import Room, load
 from equipoise.serving.errors import HANDLERS, error_response
-from equipoise.serving.pages import StrictJSON
 from equipoise.serving.security import BodyLimit, ForeignRequests, SecurityHeaders, TokenGate
 
 BODY_LIMIT = 2 * 2**20
@@ -24,6 +23,7 @@ def build_app(
     site: str = "Equipoise",
     nav: Sequence[tuple[str, str]] = (),
     token: str | None = None,
+    open_paths: Iterable[str] = (),
     body_limit: int = BODY_LIMIT,
     **state: Any,
 ) -> Starlette:
@@ -36,13 +36,14 @@ def build_app(
         site: name in the frame.
         nav: `(label, address)` of the frame's links.
         token: asked for where given.
+        open_paths: beginnings of addresses that need no token.
         body_limit: largest request body in bytes.
         **state: put on `app.state`, where request handlers find it.
     """
     guards = [
         Middleware(SecurityHeaders),
         Middleware(ForeignRequests),
-        *([Middleware(TokenGate, token=token)] if token else []),
+        *([Middleware(TokenGate, token=token, open_paths=tuple(open_paths))] if token else []),
         Middleware(BodyLimit, limit=body_limit),
     ]
     shared = [
@@ -57,14 +58,15 @@ def build_app(
 
 
 async def _health(request: Request) -> Response:
-    return StrictJSON({"status": "ok"})
+    return JSONResponse({"status": "ok"})
 
 
 def room_mount(room: Room) -> Mount:
-    """Return a room's pages and JSON, mounted at `/<room-with-dashes>/` alone and in the studio.
+    """Return a room's pages and JSON at `/<room-with-dashes>/`, alone and in the studio alike.
 
     Its `pages` is called without arguments and returns routes relative to that address: `/`,
-    `/arena`, `/v1/battles`. A room whose pages cannot be loaded answers with the reason.
+    `/arena`, `/v1/battles`; a handler finds the folder of the runs as
+    `request.app.state.runs_root`. A room whose pages cannot be loaded answers with the reason.
     """
     try:
         routes = list(load(room.pages)()) if room.pages else []

@@ -1,14 +1,16 @@
 """Errors as a page or as `{"error": {"code", "message"}}`, by the address that was asked for."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from equipoise.core.errors import EquipoiseError, InvalidInput, MissingData, MissingExtra
-from equipoise.serving.pages import StrictJSON, frame_pages
+from equipoise.serving.pages import frame_pages
+from equipoise.serving.policy import HEADERS
 
 _CODES = {
     HTTPStatus.BAD_REQUEST: "bad_request",
@@ -31,13 +33,13 @@ def error_response(
     status: int,
     message: str,
     code: str | None = None,
-    headers: dict[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return an error in the form that suits the request: JSON under a `/v1/`, else a page."""
     code = code or _CODES.get(HTTPStatus(status), f"status_{status}")
     if wants_json(request):
         body: dict[str, Any] = {"error": {"code": code, "message": message}}
-        return StrictJSON(body, status, headers=headers)
+        return JSONResponse(body, status, headers=headers)
     response = frame_pages().response(
         request, "error.html", status=status, title=HTTPStatus(status).phrase, message=message
     )
@@ -75,7 +77,9 @@ def on_equipoise_error(request: Request, error: Exception) -> Response:
 
 def on_unexpected(request: Request, error: Exception) -> Response:
     """Answer a fault of this package without telling the client more than that it happened."""
-    return error_response(request, 500, "Something went wrong here; the server's output says what.")
+    message = "Something went wrong here; the server's output says what."
+    # this answer is given outside the middleware that adds the headers elsewhere
+    return error_response(request, 500, message, headers=HEADERS)
 
 
 HANDLERS = {

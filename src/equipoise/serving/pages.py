@@ -1,14 +1,11 @@
-"""Pages from templates, all inside one frame: navigation, light and dark, fit for a phone; JSON."""
+"""Pages from templates, all inside one frame: navigation, light and dark, fit for a phone."""
 
-import json
 from functools import cache
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
-
-from equipoise.core.files import to_json
+from starlette.responses import HTMLResponse
 
 
 class Pages:
@@ -38,24 +35,17 @@ class Pages:
         self, request: Request, template: str, *, status: int = 200, **context: Any
     ) -> HTMLResponse:
         """Return a template filled in for the request."""
-        state = request.app.state
+        # a request refused in front of the application knows none
+        state = getattr(request.scope.get("app"), "state", None)
         whole = {
             "request": request,
+            "title": "",
             "site": getattr(state, "site", "Equipoise"),
             "nav": getattr(state, "nav", ()),
             "here": request.url.path,
         }
         text = self._environment.get_template(template).render(whole | context)
-        # what a model wrote may hold half of a surrogate pair
-        return HTMLResponse(text.encode("utf-8", "replace"), status)
-
-
-class StrictJSON(JSONResponse):
-    """JSON that every reader takes: NaN and infinity as strings, nothing but ASCII bytes."""
-
-    def render(self, content: Any) -> bytes:
-        """Return the body."""
-        return json.dumps(to_json(content), separators=(",", ":")).encode("ascii")
+        return HTMLResponse(text, status)
 
 
 @cache

@@ -13,21 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from equipoise.serving.errors import error_response, wants_json
 from equipoise.serving.pages import frame_pages
+from equipoise.serving.policy import HEADERS
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-"""Content-Security-Policy of every page that does not set a narrower one of its own."""
-
-_HEADERS = {
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
-}
 _COOKIE = "equipoise_token"
 _OPEN_PATHS = ("/static/", "/healthz")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -47,7 +34,9 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                if scope["path"].startswith("/static/"):
+                    headers.setdefault("cache-control", "no-cache")  # kept, but asked about
+                for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -79,7 +68,7 @@ class ForeignRequests:
         reason = self._refusal(request)
         if reason is None:
             return await self.app(scope, receive, send)
-        return await error_response(request, 403, reason)(scope, receive, send)
+        return await error_response(request, 403, reason, headers=HEADERS)(scope, receive, send)
 
     def _refusal(self, request: Request) -> str | None:
         host = request.headers.get("host", "")
@@ -97,11 +86,19 @@ class ForeignRequests:
 
 
 class TokenGate:
-    """Asks for a token: as `Authorization: Bearer`, or once as `?token=` for a cookie."""
+    """Asks for a token: `Authorization: Bearer`, or once `?token=`, then a cookie."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, open_paths: Iterable[str] = ()) -> None:
+        """Guard an app.
+
+        Args:
+            app: what to guard.
+            token: the secret.
+            open_paths: beginnings of addresses that need no token, e.g. since they hold a proof.
+        """
         self.app = app
         self.token = token.encode("utf-8")
+        self.open_paths = (*_OPEN_PATHS, *open_paths)
         # the cookie proves the token without holding it
         self.proof = hmac.new(self.token, b"equipoise session", hashlib.sha256).hexdigest()
 
@@ -110,7 +107,7 @@ class TokenGate:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
         request = Request({**scope, "type": "http", "method": scope.get("method", "GET")})
-        if request.url.path.startswith(_OPEN_PATHS) or self._is_known(request):
+        if request.url.path.startswith(self.open_paths) or self._is_known(request):
             return await self.app(scope, receive, send)
         given = request.query_params.get("token")
         if given is not None and self._matches(given):

@@ -22,14 +22,19 @@ _STOP_WITHIN = 1  # seconds that open requests get before they are cut
 class _Server(uvicorn.Server):
     """Announces itself; a stop signal ends it and is not raised again afterwards."""
 
-    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, address: str, on_ready: Callable[[str], object] | None
+    ) -> None:
         super().__init__(config)
-        self.when_ready = when_ready
+        self.address = address
+        self.on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self.when_ready()
+            note(f"ready {self.address}")
+            if self.on_ready is not None:
+                self.on_ready(self.address)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit and sig == signal.SIGINT
@@ -42,7 +47,7 @@ def serve(
     port: int = 8000,
     *,
     path: str = "/",
-    when_ready: Callable[[str], None] | None = None,
+    on_ready: Callable[[str], object] | None = None,
 ) -> None:
     """Serve an application until SIGINT or SIGTERM; streams that are open end within two seconds.
 
@@ -54,7 +59,7 @@ def serve(
         host: address to bind.
         port: 0 takes a free one.
         path: where the announced address points.
-        when_ready: called with that address once requests are answered.
+        on_ready: called once with the announced address; must return at once.
 
     Raises:
         InvalidInput: the address or port cannot be bound.
@@ -71,14 +76,7 @@ def serve(
         timeout_graceful_shutdown=_STOP_WITHIN,
         server_header=False,
     )
-    address = f"http://{shown}:{bound.getsockname()[1]}{path}"
-
-    def announce() -> None:
-        note(f"ready {address}")
-        if when_ready is not None:
-            when_ready(address)
-
-    server = _Server(config, announce)
+    server = _Server(config, f"http://{shown}:{bound.getsockname()[1]}{path}", on_ready)
     state: Any = getattr(app, "state", None)
     if state is not None:
         state.is_stopping = lambda: server.should_exit

@@ -1,45 +1,50 @@
-"""Making and starting the studio; nothing of the web stack is loaded until then."""
+"""The studio as one application, and its start on an address."""
 
 import os
 import secrets
-import webbrowser
+import threading
 from pathlib import Path
-from threading import Timer
-from typing import TYPE_CHECKING
+from typing import Any
 
 from equipoise.core.errors import InvalidInput
 from equipoise.core.extras import require
-
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
-_SHORTEST_TOKEN = 8
+from equipoise.core.rooms import rooms
 
 
-def create_app(runs_root: str | Path = "runs", *, token: str | None = None) -> "Starlette":
-    """Return the studio as an ASGI application.
+def create_app(runs_root: str | Path = "runs", *, token: str | None = None) -> Any:
+    """Return the studio: rooms, runs, reports, comparisons, and every room's own pages.
 
     Args:
-        runs_root: folder of the run folders, read at each request; it may be empty or absent.
-        token: asked of every request where given.
+        runs_root: folder of the runs; looked into at every request, need not exist yet.
+        token: asked for where given.
+
+    Returns:
+        An ASGI application.
 
     Raises:
-        MissingExtra: the web stack is not installed.
+        InvalidInput: `runs_root` is a file.
+        MissingExtra: what the web needs is not installed.
     """
-    for module in ("starlette", "jinja2"):
+    for module in ("starlette", "jinja2", "uvicorn"):
         require(module, "web")
-    from equipoise.core.rooms import rooms
     from equipoise.serving import build_app, room_mount
+    from equipoise.web.routes import routes
+    from equipoise.web.run_files import RunFiles
     from equipoise.web.run_index import RunIndex
-    from equipoise.web.studio import NAVIGATION, routes
 
+    root = Path(runs_root).absolute()
+    if root.exists() and not root.is_dir():
+        raise InvalidInput(f"{runs_root} is a file; name the folder of the runs")
+    index = RunIndex(root)
     mounts = [room_mount(room) for room in rooms().values() if room.pages]
     return build_app(
         [*routes(), *mounts],
-        nav=NAVIGATION,
+        nav=(("Rooms", "/"), ("Runs", "/runs"), ("Compare", "/compare")),
         token=token,
-        index=RunIndex(Path(runs_root)),
-        runs_root=Path(runs_root),
+        open_paths=("/files/",),
+        runs_root=root,
+        index=index,
+        files=RunFiles(index),
     )
 
 
@@ -48,41 +53,38 @@ def serve_studio(
     host: str = "127.0.0.1",
     port: int = 8320,
     runs_root: str | Path = "runs",
-    token_env: str | None = None,
+    token_env: str = "EQUIPOISE_TOKEN",  # noqa: S107  a variable's name
     open_browser: bool = False,
 ) -> None:
-    """Serve the studio until SIGINT or SIGTERM; `ready URL` goes to standard error.
+    """Serve the studio until SIGINT or SIGTERM; prints `ready URL` on standard error.
 
     Args:
-        host: address to listen on. Anything but loopback asks for a token.
+        host: address to listen on; anything but loopback asks for a token.
         port: 0 takes a free one.
-        runs_root: folder of the run folders.
-        token_env: environment variable that holds the token. Where it is not set, a server that
-            others can reach makes one up, shown once in the announced address.
-        open_browser: open the start page.
+        runs_root: folder of the runs.
+        token_env: environment variable with the token; where it is empty one is made, and stands
+            in the announced address.
+        open_browser: open the announced address.
 
     Raises:
-        MissingExtra: the web stack is not installed.
-        InvalidInput: the address cannot be bound, or the token is too short.
+        InvalidInput: the address or port cannot be bound, or `runs_root` is a file.
+        MissingExtra: what the web needs is not installed.
     """
-    for module in ("starlette", "jinja2", "uvicorn"):
-        require(module, "web")
+    require("uvicorn", "web")
     from equipoise.serving import is_loopback, serve
 
-    token = os.environ.get(token_env) if token_env else None
-    if token and len(token) < _SHORTEST_TOKEN:
-        raise InvalidInput(
-            f"the token in {token_env} is too short; use at least {_SHORTEST_TOKEN} characters"
-        )
-    path = "/"
-    if not token and not is_loopback(host):
-        token = secrets.token_urlsafe(24)
-        path = f"/?token={token}"  # made up here, so this is the one place where it can be read
+    token, path = None, "/"
+    if not is_loopback(host):
+        token = os.environ.get(token_env, "").strip()
+        if not token:
+            token = secrets.token_urlsafe(24)
+            path = f"/?token={token}"
+    app = create_app(runs_root, token=token)
+    serve(app, host, port, path=path, on_ready=_open if open_browser else None)
 
-    def open_page(address: str) -> None:
-        opener = Timer(0.1, webbrowser.open, [address])
-        opener.daemon = True
-        opener.start()
 
-    app = create_app(runs_root, token=token or None)
-    serve(app, host, port, path=path, when_ready=open_page if open_browser else None)
+def _open(address: str) -> None:
+    """Open an address in the browser, which may wait for the server's answer."""
+    import webbrowser
+
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

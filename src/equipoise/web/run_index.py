@@ -3,11 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, get_args
 
-from equipoise.core.errors import MissingData, nearest
-from equipoise.core.runs import RunInfo, list_runs
+from equipoise.core.errors import InvalidInput, MissingData, nearest, unknown_name
+from equipoise.core.runs import Run, RunInfo, Status
+
+STATUSES: tuple[str, ...] = get_args(Status)
+_UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -17,11 +19,18 @@ class RunIndex:
     root: Path
 
     def runs(self, room: str = "", status: str = "") -> list[RunInfo]:
-        """Return the runs, newest first, of one room and one status where given."""
+        """Return the runs, newest first, of one room and one status where given.
+
+        Raises:
+            InvalidInput: a status that no run can have; the nearest is named.
+        """
+        if status and status not in STATUSES:
+            raise unknown_name("status", status, STATUSES)
+        wanted = room.replace("-", "_")
+        found = [info_of(path.parent) for path in self.root.glob("*/*/run.json")]
+        found.sort(key=lambda info: (info.started, str(info.path)), reverse=True)
         return [
-            info
-            for info in list_runs(self.root)
-            if room in ("", info.room) and status in ("", info.status)
+            info for info in found if wanted in ("", info.room) and status in ("", str(info.status))
         ]
 
     def latest(self) -> dict[str, RunInfo]:
@@ -38,21 +47,24 @@ class RunIndex:
             MissingData: there is none of that name under the root; the nearest is named.
         """
         path = self.root / room / name
-        plain = all(part not in ("", ".", "..") and "/" not in part for part in (room, name))
-        if plain and (path / "run.json").is_file():
-            resolved = path.resolve()
-            if resolved.is_relative_to(self.root.resolve()):
-                return path
-        close = nearest(name, [info.path.name for info in self.runs() if info.room == room])
+        plain = all(
+            part not in ("", ".", "..") and not set(part) & set("/\\\0") for part in (room, name)
+        )
+        if plain and _is_file(path / "run.json") and self._holds(path):
+            return path
+        known = [run_id(info.path) for info in self.runs()]
+        close = nearest(f"{room}/{name}", known)
         hint = f" Did you mean {close}?" if close else ""
         raise MissingData(f"There is no run {room}/{name}.{hint}")
 
-    def info(self, folder: Path) -> RunInfo:
-        """Return a run at a glance; one that cannot be read is `broken`, its note says why."""
-        for info in self.runs():
-            if info.path == folder:
-                return info
-        raise MissingData(f"There is no run {run_id(folder)}.")
+    def _holds(self, path: Path) -> bool:
+        """Return whether a folder lies under the root even when links are followed."""
+        return path.resolve().is_relative_to(self.root.resolve())
+
+    def named(self, name: str) -> Path:
+        """Return the folder of the run called `room/folder`, as `folder` does."""
+        room, _, folder = name.partition("/")
+        return self.folder(room, folder)
 
     def file(self, folder: Path, relative: str) -> Path:
         """Return a file of a run folder.
@@ -60,13 +72,33 @@ class RunIndex:
         Raises:
             MissingData: there is none, it is hidden, or it lies outside the folder.
         """
-        path = folder / relative
         hidden = any(part.startswith(".") for part in Path(relative).parts)
-        if not hidden and "\0" not in relative and path.is_file():
-            resolved = path.resolve()
+        if not hidden and _is_file(folder / relative):
+            resolved = (folder / relative).resolve()
             if resolved.is_relative_to(folder.resolve()):
                 return resolved
         raise MissingData(f"There is no file {relative} in this run.")
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a file is there; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False
+
+
+def info_of(folder: Path) -> RunInfo:
+    """Return a run at a glance, `broken` with the reason in its note where it cannot be read."""
+    try:
+        info = Run.open(folder).info
+        texts = (info.room, info.verb, info.preset, info.status, info.started, info.note)
+        if not all(isinstance(text, str) for text in texts):
+            raise InvalidInput(f"{folder / 'run.json'} holds a field of the wrong kind")
+        return info
+    except _UNREADABLE as error:  # among them InvalidInput, MissingData
+        note = str(error) or type(error).__name__
+        return RunInfo(folder, folder.parent.name, "", "", 0, "broken", 0.0, note=note)
 
 
 def run_id(folder: Path) -> str:
@@ -75,19 +107,18 @@ def run_id(folder: Path) -> str:
 
 
 def as_json(info: RunInfo) -> dict[str, Any]:
-    """Return a run as the command line's `runs list` gives it, with its name and page here."""
+    """Return a run as the command line's `runs list` gives it, with its name in addresses."""
     return {
         "id": run_id(info.path),
-        "href": f"/runs/{quote(run_id(info.path), errors='surrogateescape')}",
         "path": str(info.path),
-        "room": str(info.room),
-        "verb": str(info.verb),
-        "preset": str(info.preset),
+        "room": info.room,
+        "verb": info.verb,
+        "preset": info.preset,
         "seed": info.seed,
         "status": info.status,
         "seconds": info.seconds,
-        "started": str(info.started),
-        "note": str(info.note),
+        "started": info.started,
+        "note": info.note,
     }
 
 
