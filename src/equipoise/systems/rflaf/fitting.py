@@ -34,7 +34,8 @@ from equipoise.systems.rflaf.scaling import Calibration, inside_share
 from equipoise.systems.rflaf.statistics import LiftedStatistics, need_lifted_size
 from equipoise.systems.rflaf.varpro import hessian
 
-_COARSE_ROWS = 4000
+_COARSE_ROWS = 2000
+_FINE_ITERATIONS = 20
 _BAND_COST = 4e8
 _BAND_SIZE = 512
 
@@ -69,7 +70,7 @@ def choose_engine(plan: Plan, n: int, n_components: int, n_basis: int) -> str:
     # passes over the rows; some hundred evaluations either way
     evaluations = 20 * plan.search.n_starts + 40
     rows = min(n, plan.activation_rows)
-    coarse = min(rows, _COARSE_ROWS)
+    coarse = min(rows, _coarse_rows(n_components))
     lifted = n * size**2 / 5e10 + n * size * 1e-8 + evaluations * size**2 * 2e-9
     data = (evaluations * coarse + 25 * (rows - coarse)) * n_components * 6e-8
     return "lifted" if lifted < data else "data"
@@ -151,12 +152,17 @@ def _inside(calibration: Calibration, X: Array, sample_weight: Array) -> float:
     return total
 
 
+def _coarse_rows(n_components: int) -> int:
+    """Return the rows on which starts are tried: enough to tell the units apart."""
+    return max(_COARSE_ROWS, 4 * n_components)
+
+
 def _coarse_to_fine(problem: RowProblem, calibration: Calibration, plan: Plan) -> ActivationFit:
     """Search the starts on a few thousand rows, then go on from the best one on all of them."""
-    n = len(problem.rows)
-    if n <= _COARSE_ROWS:
+    n, few = len(problem.rows), _coarse_rows(problem.n_components)
+    if n <= 2 * few:
         return fit_activation(problem, plan.search)
-    some = slice(None, None, -(-n // _COARSE_ROWS))
+    some = slice(None, None, -(-n // few))
     coarse = RowProblem(
         problem.rows[some],
         problem.weights,
@@ -167,7 +173,8 @@ def _coarse_to_fine(problem: RowProblem, calibration: Calibration, plan: Plan) -
         chunk_bytes=plan.chunk_bytes,
     )
     first = fit_activation(coarse, plan.search)
-    search = replace(plan.search, rank=first.coef.shape[0])
+    steps = min(plan.search.max_iter, _FINE_ITERATIONS)
+    search = replace(plan.search, rank=first.coef.shape[0], max_iter=steps)
     if isinstance(search.smooth, str):
         search = replace(search, smooth=first.smooth)
     found = fit_activation(problem, search, first.coef)
