@@ -53,7 +53,7 @@ def tour(part: dict[str, Any]) -> list[Line]:
             "`equipoise tour`",
             f"{part['seconds']:.0f} s, peak {peak / 2**30:.1f} GiB",
             "limit: 300 s",
-            f"all processes together; the same again from its cache: {part['seconds_again']:.0f} s",
+            f"all processes; again from its cache, no demos: {part['seconds_again']:.0f} s",
         )
     ]
 

@@ -19,8 +19,8 @@ from equipoise.systems.stream_aligner.rules import make_rules
 POLICY_RULES: tuple[Mapping[str, Any], ...] = (
     {"find": r"\bAs an? (AI|artificial intelligence)( language)? model, ?", "replace": ""},
     {
-        "find": r"\b(code ?word|pass ?word|pass ?code|secret|PIN)\b[^.!?\n]*\b(is|was|:)\s*\S+",
-        "replace": "I keep what I was told in confidence",
+        "find": r"^.*\b(code ?word|pass ?word|pass ?code|secret|PIN)\b.*(\b(is|was)\b|:).*$",
+        "replace": "I keep what I was told in confidence.",
         "ignore_case": True,
     },
 )

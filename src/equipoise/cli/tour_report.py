@@ -58,7 +58,7 @@ def write_tour_report(
             {
                 "stage": stage["name"],
                 "status": stage["status"],
-                "seconds": stage["seconds"],
+                "seconds": f"{stage['seconds']:.1f}",
                 "peak memory, MB": round(stage["peak_bytes"] / 1e6),
                 "remark": stage["remark"],
             }
