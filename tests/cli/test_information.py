@@ -135,3 +135,13 @@ def test_show_of_rows(capsys, monkeypatch):
     assert lines[-1] == "total  2"
     show({"rows": [{"n": n} for n in range(45)]})
     assert "... and 5 more (--json has all)" in capsys.readouterr().out
+
+
+def test_cite_of_a_tour_names_every_room_that_took_part(tmp_path):
+    from equipoise.cli.cite import cite
+    from equipoise.core.rooms import rooms
+    from equipoise.core.runs import Run
+
+    run = Run.create("tour", "tour", {}, folder=tmp_path / "run")
+    entries = cite(str(run.path))["bibtex"]
+    assert all(room.bibtex.strip() in entries for room in rooms().values())

@@ -371,3 +371,10 @@ def test_only_the_line_that_asked_for_the_run_is_recorded(
     monkeypatch.setattr(sys, "argv", [program, *line])
     run = Run.create("stream_aligner", "demo", None, root=tmp_path)
     assert run.record["argv"] == (line if kept else [])
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", ""])
+def test_a_name_that_cannot_stand_in_a_folder_is_refused(tmp_path, name):
+    with pytest.raises(InvalidInput, match="cannot stand in a run's folder name"):
+        Run.create("room", name, {}, root=tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -22,12 +22,14 @@ def cite(*names: str) -> dict[str, Any]:
     entries: list[str] = []
     for name in names:
         key = Run.open(name).record["room"] if (Path(name) / "run.json").exists() else name
-        room = known.get(key.replace("-", "_"))
-        if room is None:
-            raise unknown_name("room", name, [r.slug for r in known.values()])
-        if room.note:
-            note(f"{room.slug}: {room.note}")
-        entry = room.bibtex.strip("\n")
-        if entry not in entries:
-            entries.append(entry)
+        # a tour uses every room that is installed
+        keys = list(rooms()) if key == "tour" else [key.replace("-", "_")]
+        for one in keys:
+            if one not in known:
+                raise unknown_name("room", name, [r.slug for r in known.values()])
+            if known[one].note:
+                note(f"{known[one].slug}: {known[one].note}")
+            entry = known[one].bibtex.strip("\n")
+            if entry not in entries:
+                entries.append(entry)
     return {"bibtex": "\n\n".join(entries) + "\n"}

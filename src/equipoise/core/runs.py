@@ -91,6 +91,9 @@ class Run:
         Raises:
             InvalidInput: `folder` holds something else, a finished run, or one still running.
         """
+        for kind, name in (("room", room), ("verb", verb), ("preset", preset)):
+            if not name or name != Path(name).name or name.startswith("."):
+                raise InvalidInput(f"{kind} {name!r} cannot stand in a run's folder name")
         plain = _plain_config(config)
         if folder is not None and _holds_something(Path(folder)):
             return cls._continue(Path(folder), room, verb, plain, seed)
