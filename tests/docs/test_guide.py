@@ -31,7 +31,7 @@ def run_tests(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def tree(root, tmp_path):
     """A copy of what the contracts look at."""
     for name in ("src", "tests/contracts", "benchmarks", "docs"):
-        ignore = shutil.ignore_patterns("__pycache__", "*.json")
+        ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(root / name, tmp_path / name, ignore=ignore)
     for name in ("pyproject.toml", "tests/conftest.py"):
         shutil.copy(root / name, tmp_path / name)

@@ -1,5 +1,6 @@
 """Frame, headers, static files, errors in both forms, rooms mounted by their record."""
 
+import json
 import sys
 from types import ModuleType
 
@@ -10,7 +11,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from equipoise.core.rooms import Room
-from equipoise.serving import POLICY, build_app, room_mount
+from equipoise.serving import POLICY, Pages, StrictJSON, build_app, room_mount
 
 
 def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere():
@@ -152,3 +153,21 @@ def test_a_room_whose_pages_are_broken_says_so_and_harms_no_other(monkeypatch):
 def test_a_room_without_pages_answers_not_found():
     app = build_app([room_mount(room(None))])
     assert TestClient(app).get("/toy-room/").status_code == 404
+
+
+def test_json_is_ascii_without_nan_and_pages_take_half_a_surrogate_pair():
+    value = {"a": float("nan"), "b": "half \ud800", "c": "é"}
+
+    async def as_json(request):
+        return StrictJSON(value)
+
+    async def as_page(request):
+        return Pages("equipoise.serving").response(
+            request, "error.html", title="T", message=value["b"]
+        )
+
+    served = TestClient(build_app([Route("/v1/x", as_json), Route("/", as_page)]))
+    answer = served.get("/v1/x")
+    assert answer.content.isascii()
+    assert json.loads(answer.content) == {"a": "NaN", "b": "half \ud800", "c": "é"}
+    assert "half ?" in served.get("/").text

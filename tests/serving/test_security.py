@@ -72,7 +72,10 @@ def test_open_paths_need_no_token(client):
     assert served.get("/").status_code == 401
 
 
-@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", "http://testserver:81"])
+@pytest.mark.parametrize(
+    "origin",
+    ["http://elsewhere.example", "null", "http://testserver:81", "http://[broken", "", "//"],
+)
 def test_another_sites_page_is_refused(client, origin):
     answer = client().post("/v1/size", content=b"x", headers={"origin": origin})
     assert answer.status_code == 403
@@ -104,6 +107,9 @@ async def hello(request):
         ("[::1]:8320", 200),
         ("elsewhere.example", 403),
         ("localhost.elsewhere.example", 403),
+        ("127.0.0.1.elsewhere.example:80", 403),
+        ("LOCALHOST", 200),
+        ("[broken", 403),
         ("", 403),
     ],
 )
@@ -130,3 +136,32 @@ def test_a_body_past_the_limit_is_refused_announced_or_not(client):
     assert served.post("/v1/size", content=pieces()).status_code == 413
     wrong = served.post("/v1/size", content=b"x", headers={"content-length": "-1"})
     assert wrong.status_code == 413
+
+
+@pytest.mark.parametrize("length", ["many", "1e3", "²", ""])
+def test_a_length_that_is_no_number_is_refused(client, length):
+    headers = {b"content-length": length.encode("latin-1")}
+    answer = client().post("/v1/size", content=b"x", headers=headers)
+    assert answer.status_code == 413
+
+
+def test_a_token_may_hold_any_letters(client):
+    served = client(token="Ω-correct-horse")
+    headers = {b"authorization": "bearer  Ω-correct-horse".encode()}
+    assert served.get("/v1/fail/data", headers=headers).status_code == 404
+    assert served.get("/v1/fail/data", params={"token": "Ω-correct-horse"}).status_code == 404
+    assert served.get("/v1/fail/data", params={"token": "Ω"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer wrong", "Bearer", "", "Basic correct horse", "correct horse", "Bearer correct"],
+)
+def test_other_headers_open_nothing(client, header):
+    served = client(token=TOKEN)
+    assert served.get("/v1/fail/data", headers={"authorization": header}).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/static/../", "/static/%2e%2e/v1/fail/data", "//static/x"])
+def test_the_open_paths_open_nothing_else(client, path):
+    assert client(token=TOKEN).get(path).status_code in (401, 404)

@@ -108,10 +108,11 @@ def test_a_signal_stops_it_with_requests_open(number, path):
                 time.sleep(0.3)
             start = time.monotonic()
             process.send_signal(number)
-            out, _ = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=10)
         assert time.monotonic() - start < 3
         assert process.returncode == 0
         assert out.splitlines() == [f"told {url}", "after"]
+        assert "Traceback" not in err
     finally:
         process.kill()
         process.communicate()

@@ -299,3 +299,14 @@ def test_a_token_is_asked_for_elsewhere_than_on_loopback(
     )
     web_app.serve_studio(host=host, port=0, runs_root=root, token_env="STUDIO_TOKEN")
     assert seen == {"token": token, "path": path, "on_ready": None}
+
+
+def test_a_run_with_half_a_surrogate_pair_harms_no_page(studio, make_run):
+    words = "half \ud800"
+    one, two = (make_run(config={"w": words * n}, measured={"w": words}) for n in (1, 2))
+    edit(one, {"note": words})
+    for path in ("/", "/runs", "/v1/runs", "/v1/rooms", f"/v1/runs/{name_of(one)}"):
+        assert studio.get(path).status_code == 200, path
+    assert studio.get("/compare", params=pick(one, two)).status_code == 200
+    report = studio.get(f"/runs/{name_of(one)}/report.html", follow_redirects=True)
+    assert "half ?" in report.text

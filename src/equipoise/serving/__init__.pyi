@@ -4,6 +4,7 @@ from .errors import error_response as error_response
 from .events import event_stream as event_stream
 from .events import format_event as format_event
 from .pages import Pages as Pages
+from .pages import StrictJSON as StrictJSON
 from .policy import POLICY as POLICY
 from .server import is_loopback as is_loopback
 from .server import serve as serve

@@ -6,12 +6,13 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from equipoise.core.rooms import Room, load
 from equipoise.serving.errors import HANDLERS, error_response
+from equipoise.serving.pages import StrictJSON
 from equipoise.serving.security import BodyLimit, ForeignRequests, SecurityHeaders, TokenGate
 
 BODY_LIMIT = 2 * 2**20
@@ -58,7 +59,7 @@ def build_app(
 
 
 async def _health(request: Request) -> Response:
-    return JSONResponse({"status": "ok"})
+    return StrictJSON({"status": "ok"})
 
 
 def room_mount(room: Room) -> Mount:

@@ -6,10 +6,10 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from equipoise.core.errors import EquipoiseError, InvalidInput, MissingData, MissingExtra
-from equipoise.serving.pages import frame_pages
+from equipoise.serving.pages import StrictJSON, frame_pages
 from equipoise.serving.policy import HEADERS
 
 _CODES = {
@@ -39,7 +39,7 @@ def error_response(
     code = code or _CODES.get(HTTPStatus(status), f"status_{status}")
     if wants_json(request):
         body: dict[str, Any] = {"error": {"code": code, "message": message}}
-        return JSONResponse(body, status, headers=headers)
+        return StrictJSON(body, status, headers=headers)
     response = frame_pages().response(
         request, "error.html", status=status, title=HTTPStatus(status).phrase, message=message
     )

@@ -1,11 +1,14 @@
-"""Pages from templates, all inside one frame: navigation, light and dark, fit for a phone."""
+"""Pages from templates, all inside one frame: navigation, light and dark, fit for a phone; JSON."""
 
+import json
 from functools import cache
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, JSONResponse
+
+from equipoise.core.files import to_json
 
 
 class Pages:
@@ -45,7 +48,16 @@ class Pages:
             "here": request.url.path,
         }
         text = self._environment.get_template(template).render(whole | context)
-        return HTMLResponse(text, status)
+        # what a model wrote may hold half of a surrogate pair, which UTF-8 cannot
+        return HTMLResponse(text.encode("utf-8", "replace"), status)
+
+
+class StrictJSON(JSONResponse):
+    """JSON that every reader takes: NaN and infinity as strings, all bytes ASCII."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        return json.dumps(to_json(content), separators=(",", ":")).encode("ascii")
 
 
 @cache

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Iterable
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -72,17 +72,25 @@ class ForeignRequests:
 
     def _refusal(self, request: Request) -> str | None:
         host = request.headers.get("host", "")
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _split(f"//{host}").hostname or ""
         if self.hosts is not None and name not in self.hosts:
             return f"This server does not answer to the name {name!r}."
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _split(origin).netloc != host:
             return "This request comes from another site's page."
         if request.method not in _SAFE_METHODS and origin is None:
             site = request.headers.get("sec-fetch-site", "same-origin")
             if site not in ("same-origin", "none"):
                 return "This request comes from another site's page."
         return None
+
+
+def _split(address: str) -> SplitResult:
+    """Return the parts of an address; what is no address has none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 class TokenGate:
@@ -110,18 +118,18 @@ class TokenGate:
         if request.url.path.startswith(self.open_paths) or self._is_known(request):
             return await self.app(scope, receive, send)
         given = request.query_params.get("token")
-        if given is not None and self._matches(given):
+        if given is not None and self._matches(given.encode("utf-8", "replace")):
             if wants_json(request) or request.method not in _SAFE_METHODS:
                 return await self.app(scope, receive, send)
             return await self._welcome(request)(scope, receive, send)
         return await self._refuse(request, given is not None)(scope, receive, send)
 
-    def _matches(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8"), self.token)
+    def _matches(self, given: bytes) -> bool:
+        return hmac.compare_digest(given, self.token)
 
     def _is_known(self, request: Request) -> bool:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._matches(given.strip()):
+        if scheme.lower() == "bearer" and self._matches(given.strip().encode("latin-1")):
             return True
         cookie = request.cookies.get(_COOKIE, "")
         return hmac.compare_digest(cookie.encode("utf-8"), self.proof.encode("utf-8"))
@@ -165,7 +173,7 @@ class BodyLimit:
         message = f"The request is too large; at most {self.limit:,} bytes are taken."
         request = Request(scope)
         announced = request.headers.get("content-length", "0")
-        if not announced.isdigit() or int(announced) > self.limit:
+        if not announced.isdecimal() or int(announced) > self.limit:
             return await error_response(request, 413, message)(scope, receive, send)
         received = 0
 

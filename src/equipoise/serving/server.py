@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import ipaddress
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -35,6 +36,11 @@ class _Server(uvicorn.Server):
             note(f"ready {self.address}")
             if self.on_ready is not None:
                 self.on_ready(self.address)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # what is cut off from here on was asked to end: no traceback for it
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit and sig == signal.SIGINT

@@ -6,16 +6,15 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from equipoise.core.files import to_json
 from equipoise.core.planned import planned
 from equipoise.core.rooms import Room, rooms
 from equipoise.core.runs import RunInfo
+from equipoise.report.results import tables_by_kind
 from equipoise.report.run_page import duration
-from equipoise.report.tables import table_html
-from equipoise.serving import POLICY, Pages
+from equipoise.serving import POLICY, Pages, StrictJSON
 from equipoise.web import comparing
 from equipoise.web.run_files import RunFiles
 from equipoise.web.run_index import STATUSES, RunIndex, as_json, info_of, read_object, run_id
@@ -131,25 +130,24 @@ def _compare(request: Request) -> Response:
         request,
         "compare.html",
         comparison=comparison,
-        config=_table(comparing.config_rows(comparison)),
-        results=_table(results),
+        config=_tables(comparing.config_rows(comparison)),
+        results=_tables(results),
         plots=plots,
         left_out=names[_CURVES:],
         **context,
     )
 
 
-def _table(rows: list[dict[str, Any]]) -> Markup:
-    """Return rows as a table; `table_html` has escaped all that it shows."""
-    return Markup(table_html(rows, one_scale=False) if rows else "")  # noqa: S704
+def _tables(rows: list[dict[str, Any]]) -> Markup:
+    """Return rows as tables, numbers apart; all that they show has been escaped there."""
+    return Markup(tables_by_kind(rows, ("first", "second")))  # noqa: S704
 
 
 def _curve(request: Request) -> Response:
     index = _index(request)
     picked = request.query_params.getlist("run")
     first, second = (index.named(name) for name in [*picked, "", ""][:2])
-    with _files(request).drawing:
-        svg = comparing.curve(first, second, request.query_params.get("name", ""))
+    svg = comparing.curve(first, second, request.query_params.get("name", ""))
     rules = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
     return Response(svg, media_type="image/svg+xml", headers={"content-security-policy": rules})
 
@@ -159,7 +157,7 @@ def _rooms_json(request: Request) -> Response:
     listed = [(room, "built") for room in rooms().values()]
     listed += [(room, "planned") for room in planned().values()]
     found = [_room_json(room, state, latest.get(room.name)) for room, state in listed]
-    return JSONResponse({"rooms": to_json(found)})
+    return StrictJSON({"rooms": found})
 
 
 def _room_json(room: Room, state: str, latest: RunInfo | None) -> dict[str, Any]:
@@ -178,10 +176,10 @@ def _room_json(room: Room, state: str, latest: RunInfo | None) -> dict[str, Any]
 
 def _runs_json(request: Request) -> Response:
     wanted = (request.query_params.get(key, "") for key in ("room", "status"))
-    return JSONResponse({"runs": to_json([as_json(run) for run in _index(request).runs(*wanted)])})
+    return StrictJSON({"runs": [as_json(run) for run in _index(request).runs(*wanted)]})
 
 
 def _run_json(request: Request) -> Response:
     folder = _index(request).folder(**request.path_params)
     parts = {name: read_object(folder / f"{name}.json") for name in ("config", "results")}
-    return JSONResponse(to_json(as_json(info_of(folder)) | parts))
+    return StrictJSON(as_json(info_of(folder)) | parts)

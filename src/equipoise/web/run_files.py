@@ -12,7 +12,6 @@ import mimetypes
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from urllib.parse import quote
 
 from starlette.responses import FileResponse, HTMLResponse, Response
@@ -33,8 +32,6 @@ class RunFiles:
 
     index: RunIndex
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
-    drawing: Lock = field(default_factory=Lock, repr=False)
-    """Held while something is plotted: matplotlib's settings belong to the whole process."""
 
     def address(self, folder: Path, relative: str = "report.html") -> str:
         """Return the address of a run's file, good as long as this studio runs."""
@@ -69,13 +66,12 @@ class RunFiles:
 
     def _report(self, folder: Path) -> str:
         """Return the page of a run that has none; only a run that is over keeps it."""
-        with self.drawing:
-            if info_of(folder).status in ("done", "failed"):
-                try:
-                    return render_run(folder).read_text(encoding="utf-8")
-                except OSError:  # a folder that cannot be written can still be shown
-                    pass
-            return run_html(folder)
+        if info_of(folder).status in ("done", "failed"):
+            try:
+                return render_run(folder).read_text(encoding="utf-8")
+            except OSError:  # a folder that cannot be written can still be shown
+                pass
+        return run_html(folder)
 
     def _guarded(self, response: Response) -> Response:
         rules = f"{_SANDBOX}; {policy()}; frame-ancestors 'self'"
