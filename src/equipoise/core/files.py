@@ -26,7 +26,8 @@ def write_atomic(path: str | Path, data: str | bytes) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    payload = data.encode("utf-8") if isinstance(data, str) else data
+    # half of a surrogate pair, which an endpoint's JSON can hold, becomes its escape, as in JSON
+    payload = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
     try:
         with open(temporary, "xb") as file:
