@@ -187,7 +187,5 @@ def test_iter_jsonl_streams(tmp_path):
 
 
 def test_half_a_surrogate_pair_is_written_as_json_spells_it(tmp_path):
-    import json
-
     path = write_atomic(tmp_path / "a.json", json.dumps({"text": "a\ud800"}, ensure_ascii=False))
     assert json.loads(path.read_text(encoding="utf-8")) == {"text": "a\ud800"}
