@@ -170,7 +170,8 @@ def results(done: subprocess.CompletedProcess[str]) -> dict:
 @pytest.mark.xdist_group("model")
 @pytest.mark.timeout(600)
 def test_tour_end_to_end(tmp_path, smollm2):
-    questions = write_rows(tmp_path / "sums.jsonl", GSM8K)
+    more = [{"question": f"What is {k} + 1?", "answer": f"#### {k + 1}"} for k in (2, 7, 30)]
+    questions = write_rows(tmp_path / "sums.jsonl", GSM8K, *more)
     votes = tmp_path / "votes.csv"
     votes.write_text("model_a,model_b,outcome\nx,y,a\nx,y,b\nx,y,a\n")
     line = command("--questions", str(questions), "--votes", str(votes), "--out", "run")
