@@ -36,13 +36,37 @@ def structure(part: dict[str, Any]) -> list[Line]:
 
 
 def ratings(part: dict[str, Any]) -> list[Line]:
-    """Bradley-Terry on a million votes."""
-    return part.get("lines", [])
+    """Bradley-Terry on a million votes, with the ratios to the two other packages."""
+    notes = [
+        f"{part[key]['evalica']:.0f} x evalica, {part[key]['logistic']:.0f} x scikit-learn"
+        for key in ("ratio_coded", "ratio_strings")
+    ]
+    return [one | {"note": note} for one, note in zip(part["lines"], [*notes, "", ""], strict=True)]
 
 
 def generation(part: dict[str, Any]) -> list[Line]:
-    """Tokens per second of the local back ends."""
-    return part.get("lines", [])
+    """Tokens per second of the local back ends, and how far 4-bit weights part them."""
+    speed = part["generation"]
+    note = f"{speed['threads']} threads, median of {speed['repeats']}"
+    lines = [
+        line(
+            f"{words}, alone and in a batch of {speed['batch']}",
+            f"{speed[f'{name}_alone']:.0f} and {speed[f'{name}_batched']:.0f} tokens/s",
+            "",
+            note,
+        )
+        for name, words in (("llamacpp", "llama.cpp"), ("transformers", "transformers"))
+    ]
+    for row in part["noise"]:
+        lines.append(
+            line(
+                f"llama.cpp on {row['weights']} weights against transformers",
+                f"{row['greedy_equal']} of {row['answers']} greedy texts equal",
+                "",
+                f"log-probability of a token apart by {row['mean']:.2g} on average",
+            )
+        )
+    return lines
 
 
 def tour(part: dict[str, Any]) -> list[Line]:
