@@ -69,7 +69,8 @@ def test_bad_folders_are_broken_with_a_reason(root, bad_runs):
 
 
 def test_as_json_is_plain(root, make_run):
-    json.dumps(as_json(info_of(make_run())), allow_nan=False)
+    plain = as_json(info_of(make_run()))
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "7", "[" * 100_000])
