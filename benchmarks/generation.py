@@ -47,7 +47,7 @@ def measure(*, tokens: int = 64, repeats: int = 3, threads: int = 2) -> dict[str
 
     torch.set_num_threads(threads)
     with (
-        load_backend(f"llamacpp:{MODEL}", threads=threads, parallel=4, batch_concurrency=4) as fast,
+        load_backend(f"llamacpp:{MODEL}", threads=threads, parallel=4) as fast,
         load_backend(f"transformers:{MODEL}", device="cpu") as dense,
     ):
         for backend in (fast, dense):

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from equipoise.core.config import Config, config_fields, dump_config, load_config
+from equipoise.core.errors import MissingData
 from equipoise.core.files import JsonlProblem, iter_jsonl
 from equipoise.core.rooms import Room, load, rooms
+from equipoise.core.store import path_of
 
 ROOMS = list(rooms().values())
 VERBS = [(room, verb) for room in ROOMS for verb in room.verbs]
@@ -241,6 +243,41 @@ def test_same_seed_same_metrics_and_resumed_equals_uninterrupted(room, tmp_path)
         again = run_cli([*line, "killed"], tmp_path)
         assert again.returncode == 0, again.stderr
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "first")
+
+
+def records(run: Path) -> dict[str, list[Any]]:
+    """Return every record that a run wrote, answers included, by file."""
+    return {
+        path.name: [steady(value) for _, value in iter_jsonl(path)] for path in run.glob("*.jsonl")
+    }
+
+
+@pytest.mark.standard
+@each_room
+def test_same_seed_same_records_on_stored_models_however_busy_the_machine(room, tmp_path):
+    try:
+        path_of("smollm2-135m")
+    except MissingData as error:
+        pytest.skip(str(error))
+    line = [sys.executable, "-m", "equipoise", room.slug, "demo", "--preset", "tiny", "--out"]
+    runs = []
+    for name, head_start in (("first", 2.0), ("second", 0.0)):  # each disturbs the other elsewhere
+        runs.append(
+            subprocess.Popen(
+                [*line, name],
+                cwd=tmp_path,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        time.sleep(head_start)
+    for run in runs:
+        _, said = run.communicate(timeout=500)
+        assert run.returncode == 0, said
+    assert outcome(tmp_path / "first") == outcome(tmp_path / "second")
+    assert records(tmp_path / "first") == records(tmp_path / "second")
 
 
 def wait_for_work(run: Path, process: subprocess.Popen[bytes]) -> None:

@@ -83,8 +83,7 @@ def tour_contenders(max_tokens: int) -> list[Contender]:
     Args:
         max_tokens: tokens of one answer.
     """
-    # one slot: what shares a batch shifts logits a little, and the same seed would not repeat
-    shared = SharedBackend(f"llamacpp:{EMBEDDED_MODEL}", {"parallel": 1, "n_ctx": 2048})
+    shared = SharedBackend(f"llamacpp:{EMBEDDED_MODEL}", {"n_ctx": 2048})
     settings = {"plain": (None, 0.0), "cautious": (CAUTIOUS, 0.0), "warm": (None, 0.9)}
     plain: list[Contender] = [
         BackendContender(

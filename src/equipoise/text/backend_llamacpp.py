@@ -30,10 +30,10 @@ class LlamaCppBackend:
         model: GGUF file, or the name of a stored model.
         n_ctx: tokens of context, shared by what runs at the same time.
         threads: CPU threads; None for `core.threads.thread_limit()`.
-        parallel: answers that can be open at the same time (streams included).
-        batch_concurrency: items of one batch that run at the same time. More than 1 is somewhat
-            faster, but sums are then rounded in another order, so sampled text may differ between
-            runs; with 1, equal seeds give equal text.
+        parallel: answers computed at the same time, streams and items of a batch included; further
+            ones wait. With 1, equal seeds give equal text. More than 1 is faster, but what happens
+            to run beside an answer (an abandoned stream, say) then shifts how its sums are rounded,
+            and its text parts at near ties.
         reuse_prompt: see `LlamaClient`.
         timeout: longest silence of the server, s.
 
@@ -47,8 +47,7 @@ class LlamaCppBackend:
         *,
         n_ctx: int = 4096,
         threads: int | None = None,
-        parallel: int = 2,
-        batch_concurrency: int = 1,
+        parallel: int = 1,
         reuse_prompt: bool = False,
         timeout: float = 600.0,
     ) -> None:
@@ -62,7 +61,7 @@ class LlamaCppBackend:
         self._path = server.path
         transport = Transport(server.url, timeout=timeout, concurrency=max(8, parallel))
         self._client = LlamaClient(transport, server.url, reuse_prompt=reuse_prompt)
-        self._remote = RemoteGeneration(self._client.deltas, batch_concurrency=batch_concurrency)
+        self._remote = RemoteGeneration(self._client.deltas, batch_concurrency=parallel)
 
     def generate(
         self, messages: Iterable[Mapping[str, Any]], **options: Unpack[GenerationOptions]

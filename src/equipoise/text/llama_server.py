@@ -32,7 +32,7 @@ class LlamaServer:
 def llama_server(
     path: str | Path,
     *,
-    parallel: int = 2,
+    parallel: int = 1,
     n_ctx: int = 4096,
     threads: int | None = None,
     alias: str | None = None,
@@ -42,7 +42,7 @@ def llama_server(
 
     Args:
         path: GGUF file, or the name of a stored model.
-        parallel: answers at the same time; they share the context.
+        parallel: answers at the same time; they share the context. See `LlamaCppBackend`.
         n_ctx: tokens of context, prompts and answers of all slots together.
         threads: CPU threads; None for `core.threads.thread_limit()`.
         alias: name of the model in answers; None for `path` as given, or the file's own name.

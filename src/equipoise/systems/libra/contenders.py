@@ -154,12 +154,8 @@ class SharedBackend:
 
 
 def embedded_backend(model: str = EMBEDDED_MODEL) -> SharedBackend:
-    """Return the one local server that all variants of an embedded model share.
-
-    It answers one request at a time: answered together, sums are rounded in another order, and the
-    same seed would no longer give the same text.
-    """
-    return SharedBackend(f"llamacpp:{model}", {"parallel": 1})
+    """Return the one local server that all variants of an embedded model share."""
+    return SharedBackend(f"llamacpp:{model}", {})
 
 
 @dataclass(frozen=True)
