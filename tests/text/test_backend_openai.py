@@ -89,6 +89,24 @@ def test_refused_extras_are_left_out_from_then_on(server, replies, open_backend)
     assert len(server.requests) == 3
 
 
+def test_extra_fields_are_sent_as_given_and_never_dropped(server, replies, open_backend):
+    bodies = []
+
+    def reply(path, body):
+        bodies.append(body)
+        if "min_p" in body:
+            return replies.json({"error": {"message": "min_p and top_k are unknown"}}, 400)
+        return replies.sse("ok")
+
+    server.answer = reply
+    backend = open_backend(extra_body={"top_k": 5, "reasoning_effort": "low", "temperature": 1})
+    assert backend.generate(chat("x"), temperature=0.5).text == "ok"
+    for body in bodies:
+        assert (body["top_k"], body["reasoning_effort"], body["temperature"]) == (5, "low", 1)
+    assert "min_p" not in bodies[-1]
+    assert backend.describe()["extra_body"]["top_k"] == 5
+
+
 def test_a_real_refusal_is_passed_on(server, replies, open_backend):
     server.answer = lambda path, body: replies.json({"error": {"message": "no such model"}}, 400)
     with pytest.raises(RunFailed, match="answered 400: no such model"):
@@ -302,6 +320,7 @@ def test_descriptions_hold_no_key(server, monkeypatch, open_backend):
         ({"prefill": "asistant"}, "did you mean 'assistant'"),
         ({"prefill": "completions"}, "needs template=FOLDER"),
         ({"tries": 0}, "counts must be >= 1"),
+        ({"extra_body": {"stream": False}}, "extra_body sets 'stream'"),
     ],
 )
 def test_bad_options_are_refused(options, words):

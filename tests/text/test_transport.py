@@ -86,6 +86,17 @@ def test_retry_after_as_a_date_is_obeyed(server, replies):
     assert len(server.requests) == 1
 
 
+def test_the_wait_a_server_asks_for_is_told_to_who_tries_again(server, replies):
+    server.answer = lambda path, body: replies.json({}, 429, Retry_After="0.4")
+    with pytest.raises(HttpStatusError) as caught:
+        ask(server, tries=1)
+    assert caught.value.retry_after == 0.4
+    server.answer = lambda path, body: replies.json({}, 404)
+    with pytest.raises(HttpStatusError) as caught:
+        ask(server)
+    assert caught.value.retry_after is None
+
+
 def test_a_server_that_is_down_is_named():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -47,6 +47,7 @@ class OpenAIBackend:
             needs `template`), `none`.
         template: folder or name of a model whose tokenizer and chat template the server's model
             uses; not needed for llama.cpp. Default: `model` where that is a folder.
+        extra_body: further fields of every request, sent as they are and never left out.
         timeout: longest silence, s.
         connect_timeout: longest time to connect, s.
         tries: see `Transport`.
@@ -62,6 +63,7 @@ class OpenAIBackend:
         api_key_env: str | None = "OPENAI_API_KEY",
         prefill: str = "auto",
         template: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
         timeout: float = 60.0,
         connect_timeout: float = 10.0,
         tries: int = 5,
@@ -82,7 +84,7 @@ class OpenAIBackend:
         self._template = template or (model if Path(model).is_dir() else None)
         if prefill == "completions" and self._template is None:
             raise InvalidInput("prefill='completions' needs template=FOLDER, the model's tokenizer")
-        self._dialect = Dialect()
+        self._dialect = Dialect(dict(extra_body or {}))
         self._native = LlamaClient(self._transport, self.url.removesuffix("/v1"))
         self._is_native: bool | None = None
         self._continuation: Continuation | None = None
@@ -141,8 +143,10 @@ class OpenAIBackend:
         return self._remote.run(self._count(check_text("text", text)))
 
     def describe(self) -> dict[str, Any]:
-        """Return kind, model and address; never a key."""
-        return {"kind": "openai", "model": self._model, "url": self.url}
+        """Return kind, model, address and further fields; never a key."""
+        said = {"kind": "openai", "model": self._model, "url": self.url}
+        extra = dict(self._dialect.extra)
+        return said | ({"extra_body": extra} if extra else {})
 
     def close(self) -> None:
         """End what still runs; more than once is harmless."""

@@ -1,15 +1,18 @@
 """OpenAI's wire format: request bodies, and what streamed or whole answers say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from equipoise.core.errors import RunFailed
+from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.text.interface import SEED_LIMIT, Request
 from equipoise.text.messages import Message
 
 MAX_STOPS = 4
 """OpenAI's endpoints take no more; further ones are watched for on our side only."""
+
+RESERVED = ("model", "messages", "prompt", "stream", "stream_options")
+"""Fields of a request that are the package's own."""
 
 # What not every server knows. A server that refuses them is asked again without.
 SAMPLING_EXTRAS = {"top_k": 0, "min_p": 0.0, "samplers": ["temperature", "top_p"]}
@@ -18,15 +21,22 @@ CONTINUE_EXTRAS = {"continue_final_message": True, "add_generation_prompt": Fals
 
 @dataclass
 class Dialect:
-    """What a server has turned out not to understand.
+    """What a server is sent beside the request itself, and what it turned out not to understand.
 
     Attributes:
+        extra: further fields of every request, as the user gave them.
         refused: fields that are no longer sent.
         max_tokens_field: what it calls the limit of generated tokens.
     """
 
+    extra: Mapping[str, Any] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     max_tokens_field: str = "max_tokens"
+
+    def __post_init__(self) -> None:
+        for name in RESERVED:
+            if name in self.extra:
+                raise InvalidInput(f"extra_body sets {name!r}, which is not for it to set")
 
     def adapt(self, body: dict[str, Any], detail: str) -> bool:
         """Learn from a refusal (status 400 or 422); return whether another try may help."""
@@ -34,6 +44,7 @@ class Dialect:
             self.max_tokens_field = "max_completion_tokens"
             return True
         optional = {*SAMPLING_EXTRAS, *CONTINUE_EXTRAS, "stream_options"} & body.keys()
+        optional -= self.extra.keys()
         named = {name for name in optional if name in detail}
         self.refused |= named or optional
         return bool(optional)
@@ -56,14 +67,14 @@ def chat_body(
     body = {**_shared(model, request, dialect), "messages": list(messages)}
     if messages[-1]["role"] == "assistant":
         body |= CONTINUE_EXTRAS
-    return _without(body, dialect.refused)
+    return _without(body, dialect)
 
 
 def completion_body(
     model: str, request: Request, prompt: str | list[int], dialect: Dialect
 ) -> dict[str, Any]:
     """Return the body of a streamed raw completion request."""
-    return _without({**_shared(model, request, dialect), "prompt": prompt}, dialect.refused)
+    return _without({**_shared(model, request, dialect), "prompt": prompt}, dialect)
 
 
 def read_event(event: dict[str, Any]) -> Part:
@@ -108,8 +119,9 @@ def _shared(model: str, request: Request, dialect: Dialect) -> dict[str, Any]:
         body["stop"] = list(request.stop[:MAX_STOPS])
     if request.seed is not None:
         body["seed"] = request.seed % SEED_LIMIT
-    return body
+    return body | dict(dialect.extra)
 
 
-def _without(body: dict[str, Any], refused: set[str]) -> dict[str, Any]:
+def _without(body: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    refused = dialect.refused - dialect.extra.keys()
     return {name: value for name, value in body.items() if name not in refused}

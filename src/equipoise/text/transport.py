@@ -32,12 +32,21 @@ DONE: dict[str, Any] = {"done": True}
 
 
 class HttpStatusError(RunFailed):
-    """The server answered with an error: its `status` and its own `detail`."""
+    """The server answered with an error.
 
-    def __init__(self, message: str, status: int, detail: str) -> None:
+    Attributes:
+        status: HTTP status.
+        detail: the server's own words.
+        retry_after: seconds that it asks to wait before another try; None where it asks nothing.
+    """
+
+    def __init__(
+        self, message: str, status: int, detail: str, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.detail = detail
+        self.retry_after = retry_after
 
 
 class Transport:
@@ -225,7 +234,8 @@ class Transport:
             todo = f" (tried {self._tries} times)"
             if wait > self._max_wait:
                 todo = f"; it asks to wait {wait:.0f} s: try again later"
-        return HttpStatusError(f"{self.url} answered {status}: {detail}{todo}", status, detail)
+        message = f"{self.url} answered {status}: {detail}{todo}"
+        return HttpStatusError(message, status, detail, wait or None)
 
     def _lost(self, error: Exception) -> RunFailed:
         if isinstance(error, self._http.ConnectTimeout):

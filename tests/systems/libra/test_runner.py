@@ -17,6 +17,7 @@ from equipoise.evaluation import Verdict, load_task, read_results
 from equipoise.systems.libra.cache import Cache
 from equipoise.systems.libra.contenders import Reply
 from equipoise.systems.libra.runner import Limits, chosen_items, evaluate
+from equipoise.text.transport import HttpStatusError
 
 FAST = Limits(base_delay=0.001)
 
@@ -189,8 +190,7 @@ def test_retry_after_is_obeyed(tmp_path):
 
     def busy(question, sample, count):
         times.append(time.monotonic())
-        error = RunFailed("429")
-        error.retry_after = 0.12  # pyright: ignore[reportAttributeAccessIssue]
+        error = HttpStatusError("the server answered 429", 429, "busy", retry_after=0.12)
         return error if count == 1 else "2"
 
     result = evaluate([Counting("a", busy)], [path], limits=FAST)[0]
