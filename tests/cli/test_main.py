@@ -103,6 +103,7 @@ def test_a_run_gets_its_report(call, toy_room):
         ("h-psr", 2, "unknown room 'h-psr'; the nearest, room 'h-psro' (Computing Ex Ante"),
         ("toy-room train --steps x", 2, "field 'steps' got 'x'; it must be a whole number"),
         ("toy-room train --stepps 3", 2, "unknown field 'stepps': did you mean 'steps'? Valid:"),
+        ("toy-room train --sed 3", 2, "unknown option '--sed': did you mean '--seed'? Valid: --"),
         ("toy-room train --rate 3", 2, "unknown field 'rate': did you mean 'inner.rate'?"),
         ("toy-room train --preset tinny", 2, "unknown preset 'tinny': did you mean 'tiny'?"),
         ("toy-room train --seed x", 2, 'Invalid value for --seed: unable to convert "x" into int.'),

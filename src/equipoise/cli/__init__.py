@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from equipoise import __version__
 from equipoise.cli.summaries import summary
 from equipoise.core.console import note
-from equipoise.core.errors import EquipoiseError, InvalidInput, nearest, unknown_name
+from equipoise.core.errors import EquipoiseError, InvalidInput, UnknownField, nearest, unknown_name
 from equipoise.core.planned import planned
 from equipoise.core.rooms import rooms
 
@@ -141,6 +141,8 @@ def _explain(arguments: Sequence[str], error: Exception) -> int:
     code = 1
     if isinstance(error, CycloptsError):
         text, code = _unknown_command(_words(arguments)) or text, InvalidInput.exit_code
+    elif isinstance(error, UnknownField):
+        text, code = _unknown_option(arguments, error) or text, error.exit_code
     elif isinstance(error, EquipoiseError):
         code = error.exit_code
     else:
@@ -151,6 +153,24 @@ def _explain(arguments: Sequence[str], error: Exception) -> int:
 
 def _words(arguments: Sequence[str]) -> list[str]:
     return [token for token in arguments if not token.startswith("-")]
+
+
+def _unknown_option(arguments: Sequence[str], error: UnknownField) -> str | None:
+    """Return what to say of an option that is neither the verb's own nor a field, or None.
+
+    A verb takes the fields of its configuration as further options, so a slip in one of its own
+    (`--sed` for `--seed`) is only found when the configuration is read.
+    """
+    given = {token.partition("=")[0].replace("-", "_") for token in arguments}
+    if f"__{error.name}" not in given:
+        return None
+    tokens = [nested(token) for token in arguments if token not in ("--json", "--debug")]
+    _, bound, _ = build_app().parse_args(tokens, exit_on_error=False, print_error=False)
+    own = [p.name for p in bound.signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    if nearest(error.name, [*own, *error.valid]) not in own:
+        return None
+    options = ["--" + name.replace("_", "-") for name in (*own, *error.valid)]
+    return str(unknown_name("option", "--" + error.name.replace("_", "-"), options))
 
 
 def _show_fields(words: Sequence[str]) -> None:
@@ -165,16 +185,15 @@ def _show_fields(words: Sequence[str]) -> None:
 
 
 def _finish(result: Any, as_json: bool) -> None:
-    """Print a verb's result, and render the report of its run where the verb made none."""
+    """Print a verb's result, and complete the report of its run."""
     from equipoise.core.files import to_json
 
     if isinstance(result, Mapping):
         run = result.get("run")
         if isinstance(run, (str, Path)) and (Path(run) / "run.json").exists():
-            if not (Path(run) / "report.html").exists():
-                from equipoise.report import render_run
+            from equipoise.report import complete_report
 
-                render_run(run)
+            complete_report(run)
             if not as_json:
                 note(f"run: {run}")
     if result is None:

@@ -229,10 +229,9 @@ def _demo(stages: "Stages", room: Room, run: Run, seed: int) -> dict[str, Any]:
             stage.remark = "finished before"
         else:
             room.verb("demo")(preset="tiny", seed=seed, out=folder)
-        if not (folder / "report.html").exists():
-            from equipoise.report import render_run
+        from equipoise.report import complete_report
 
-            render_run(folder)
+        complete_report(folder)
     return {"room": room.slug, "title": room.title, "href": f"rooms/{room.slug}/report.html"}
 
 

@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Union
 
-from equipoise.core.errors import EquipoiseError, InvalidInput, nearest
+from equipoise.core.errors import EquipoiseError, InvalidInput, UnknownField, nearest
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _SEQUENCES = (tuple, list, set, frozenset, Sequence)
@@ -107,13 +107,14 @@ def _has_default(field: dataclasses.Field[Any]) -> bool:
     return field.default is not missing or field.default_factory is not missing
 
 
-def _unknown_field(cls: Any, name: str, fields: Iterable[str], before: str) -> InvalidInput:
+def _unknown_field(cls: Any, name: str, fields: Iterable[str], before: str) -> UnknownField:
     reachable = {dotted.rpartition(".")[2]: dotted for dotted in field_types(cls)}
     reachable |= {field: field for field in fields}
     close = reachable.get(nearest(name, reachable) or "")
     hint = f": did you mean {before + close!r}?" if close else "."
-    valid = ", ".join(before + field for field in fields)
-    return InvalidInput(f"unknown field {before + name!r}{hint} Valid: {valid}")
+    valid = [before + field for field in fields]
+    message = f"unknown field {before + name!r}{hint} Valid: {', '.join(valid)}"
+    return UnknownField(message, before + name, valid)
 
 
 def _wrong(name: str, value: Any, wanted: str) -> InvalidInput:

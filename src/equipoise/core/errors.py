@@ -20,6 +20,20 @@ class InvalidInput(EquipoiseError, ValueError):
     exit_code = 2
 
 
+class UnknownField(InvalidInput):
+    """A configuration has no field of this name.
+
+    Attributes:
+        name: the name given, dots included.
+        valid: the fields there are.
+    """
+
+    def __init__(self, message: str, name: str, valid: Iterable[str]) -> None:
+        super().__init__(message)
+        self.name = name
+        self.valid = tuple(valid)
+
+
 class MissingExtra(EquipoiseError, ImportError):
     """An optional dependency is not installed; the message holds the line that installs it."""
 

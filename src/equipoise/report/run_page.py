@@ -28,6 +28,16 @@ def render_run(folder: str | Path) -> Path:
     return write_atomic(folder / "report.html", run_html(folder))
 
 
+def complete_report(folder: str | Path) -> Path:
+    """Add to the page that a verb saved what the run has come to since, and return its path.
+
+    A page that was made without `Report`, and so cannot be made again, is left as it is.
+    """
+    page = Path(folder) / "report.html"
+    foreign = page.exists() and not page.with_name("report.json").exists()
+    return page if foreign else render_run(folder)
+
+
 def run_html(folder: str | Path) -> str:
     """Return the page of a run folder; a broken or missing part is named on it, never fatal.
 
@@ -51,7 +61,8 @@ def run_html(folder: str | Path) -> str:
     shown = {str(block.get("file")) for block in blocks}
     after = [
         _part("Results", results_html(results)),
-        _part("Curves", curves),
+        # whoever chose what to show has chosen the curves too
+        _folded("Curves", curves) if blocks else _part("Curves", curves),
         _part("Plots", _plots(folder, shown)),
         _part("Media", _media(folder, shown)),
         _details("Configuration", _flat(config)),
@@ -212,6 +223,8 @@ def _part(title: str, content: str) -> str:
 
 
 def _details(title: str, rows: list[dict[str, Any]]) -> str:
-    if not rows:
-        return ""
-    return f"<details><summary>{escape(title)}</summary>{table_html(rows)}</details>"
+    return _folded(title, table_html(rows) if rows else "")
+
+
+def _folded(title: str, content: str) -> str:
+    return f"<details><summary>{escape(title)}</summary>{content}</details>" if content else ""

@@ -39,14 +39,15 @@ def demo(
     begun = time.monotonic()
     config = load_config(StreamAlignerConfig, overrides=changes, preset=preset)
     with Run.create(_ROOM, "demo", config, preset=preset, seed=seed, folder=out) as run:
-        found = demonstration.answer_questions(run, config, seed)
+        model = demonstration.model_at_hand(config)
+        found = demonstration.answer_questions(run, config, model, seed)
         measured = demonstration.measure(found)
         report_page.show_on_terminal(found, measured)
-        report = Report("Stream Aligner: demo", _headline(measured))
+        report = Report("Stream Aligner: demo", _headline(measured, model))
         report.figure(
             report_page.plot_methods(measured),
             "methods",
-            caption="Final answers of the real model on running sums, by how it was corrected. "
+            caption=f"Final answers of {model} on running sums, by how it was corrected. "
             "A whole answer corrected at the end keeps what the model built on its early errors.",
         )
         report.table(report_page.method_rows(measured), caption="Raw, aligner, stream")
@@ -54,7 +55,7 @@ def demo(
         report.section("Answers", "What the model wrote alone, and what was shown after review.")
         report_page.add_answers(report, found)
         page = report.save(run.path)
-        run.finish({"measured": to_json(measured)})
+        run.finish({"measured": {"model": model, **to_json(measured)}})
     note(f"report: {page}")
     return {
         "run": str(run.path),
@@ -64,12 +65,13 @@ def demo(
     }
 
 
-def _headline(measured: dict[str, Any]) -> str:
+def _headline(measured: dict[str, Any], model: str) -> str:
     counts = [f"{measured[name]['final_right']}" for name in ("raw", "aligner", "stream")]
+    lead = "Scripted answers stand in for a model. " if model == "scripted" else ""
     return (
-        f"Of {measured['questions']} running sums the model alone ended right in {counts[0]}, with "
-        f"its whole answer corrected afterwards in {counts[1]}, reviewed sentence by sentence in "
-        f"{counts[2]}."
+        f"{lead}Of {measured['questions']} running sums the model alone ended right in "
+        f"{counts[0]}, with its whole answer corrected afterwards in {counts[1]}, reviewed "
+        f"sentence by sentence in {counts[2]}."
     )
 
 

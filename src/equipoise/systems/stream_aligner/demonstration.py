@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.core.console import note, progress
 from equipoise.core.errors import MissingData, MissingExtra
+from equipoise.core.extras import is_present, require
 from equipoise.core.stats import Interval, wilson_interval
 from equipoise.core.store import path_of
 from equipoise.systems.stream_aligner.aligning import Upstream, align
@@ -52,8 +53,10 @@ class Answered:
         return final_result(self.answers[method]) == self.total
 
 
-def answer_questions(run: "Run", config: StreamAlignerConfig, seed: int) -> list[Answered]:
-    """Have the model answer everything, raw and reviewed; what the run holds already is kept."""
+def answer_questions(
+    run: "Run", config: StreamAlignerConfig, model: str, seed: int
+) -> list[Answered]:
+    """Have `model` answer everything, raw and reviewed; what the run holds already is kept."""
     sums = sum_questions(config.sum_questions, config.numbers, seed)
     opens = [
         OPEN_QUESTIONS[i % len(OPEN_QUESTIONS)]
@@ -64,7 +67,7 @@ def answer_questions(run: "Run", config: StreamAlignerConfig, seed: int) -> list
     with progress("model answers, corrector reviews", len(sums) + len(opens)) as bar:
         for name, questions in (("sums", [q.text for q in sums]), ("open", opens)):
             examples = worked_examples(config.numbers) if name == "sums" else []
-            with _upstream(config, sums, examples) as upstream:
+            with _upstream(model, config, sums, examples) as upstream:
                 rows = correct_file(
                     questions,
                     upstream,
@@ -90,30 +93,35 @@ def answer_questions(run: "Run", config: StreamAlignerConfig, seed: int) -> list
     return found
 
 
-@contextmanager
-def _upstream(
-    config: StreamAlignerConfig, sums: list[SumQuestion], examples: list[tuple[str, str]]
-) -> Iterator[Upstream]:
-    """The configured model, or a scripted one where its weights or llama.cpp are missing."""
-    if config.model == "scripted":
-        yield _slipping_upstream(sums)
-        return
+def model_at_hand(config: StreamAlignerConfig) -> str:
+    """Return the configured model, or `scripted` where its weights or llama.cpp are missing."""
     try:
-        if not os.path.exists(config.model):
-            path_of(config.model)
-        opened = open_upstream(
-            f"local:{config.model}",
-            examples=examples,
-            max_tokens=config.max_tokens,
-            # Half of the cores: llama.cpp's threads wait for each other by spinning, and with
-            # anything else running beside them two threads on two cores are many times slower.
-            threads=max(1, (os.cpu_count() or 2) // 2),
-        )
+        if config.model != "scripted":
+            if not os.path.exists(config.model):
+                path_of(config.model)
+            if not is_present("xllamacpp"):
+                require("xllamacpp", "text")
+        return config.model
     except (MissingData, MissingExtra) as error:
         note(f"scripted answers stand in for the model: {error}")
+        return "scripted"
+
+
+@contextmanager
+def _upstream(
+    model: str,
+    config: StreamAlignerConfig,
+    sums: list[SumQuestion],
+    examples: list[tuple[str, str]],
+) -> Iterator[Upstream]:
+    if model == "scripted":
         yield _slipping_upstream(sums)
         return
-    with opened as upstream:
+    # Half of the cores: two threads on two cores are slower once anything else runs beside them.
+    threads = max(1, (os.cpu_count() or 2) // 2)
+    with open_upstream(
+        f"local:{model}", examples=examples, max_tokens=config.max_tokens, threads=threads
+    ) as upstream:
         yield upstream
 
 

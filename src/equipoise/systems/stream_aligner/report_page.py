@@ -84,7 +84,7 @@ def _draw_shares(
 
 
 def plot_methods(measured: dict[str, Any]) -> Any:
-    """Draw the share of right final answers of the real model by method."""
+    """Draw the share of right final answers by method."""
     from equipoise.report import new_figure
 
     figure, axes = new_figure(7, 2.4)
