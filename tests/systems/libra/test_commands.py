@@ -11,6 +11,7 @@ from equipoise.core.rooms import find_room
 from equipoise.core.runs import Run
 from equipoise.evaluation import read_results
 from equipoise.systems.libra import ROOM, LibraConfig, commands
+from equipoise.systems.libra.importing import read_capability
 
 CONTENDERS = """
 [[contender]]
@@ -143,9 +144,9 @@ def test_a_bad_capability_file_is_refused(tmp_path, text, message):
     path = tmp_path / "ratings.csv"
     path.write_text(text)
     with pytest.raises(InvalidInput, match=message):
-        commands.read_capability(path)
+        read_capability(path)
     with pytest.raises(InvalidInput, match="does not exist"):
-        commands.read_capability(tmp_path / "none.csv")
+        read_capability(tmp_path / "none.csv")
 
 
 def test_board_with_votes_and_reference(tmp_path):

@@ -129,6 +129,11 @@ def build_board(
         rated = place_ratings(capability_scores, scale, inputs.models)
     elif isinstance(scale, Scale) and counts is not None:
         rated = rate_votes(counts, scale, inputs.models, replicates=replicates, seed=seed)
+    warnings = [*inputs.warnings, *(rated.warnings if rated else ())]
+    if counts is not None and rated is None:
+        warnings.append(
+            "the votes give no capability: name a reference model (ratings have no origin)"
+        )
     settings = {
         "capability": scale.mode if isinstance(scale, Scale) else scale,
         "reference": reference,
@@ -141,12 +146,8 @@ def build_board(
         "compat": bool(compat),
         "ballot": ballot,
         "allow_incomplete": bool(allow_incomplete),
-        "warnings": [*inputs.warnings, *(rated.warnings if rated else ())],
+        "warnings": warnings,
     }
-    if counts is not None and rated is None:
-        settings["warnings"].append(
-            "the votes give no capability: name a reference model (ratings have no origin)"
-        )
     draw = {"replicates": int(replicates), "seed": int(seed)}
     safety = task_axis(inputs.results, inputs.models, "safety", **draw)
     able = task_axis(inputs.results, inputs.models, "capability", **draw)

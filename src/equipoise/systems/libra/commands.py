@@ -180,7 +180,7 @@ def board(
     """
     from equipoise.systems.libra.board import build_board
     from equipoise.systems.libra.evaluation_run import headline, save_board, save_report
-    from equipoise.systems.libra.importing import import_results
+    from equipoise.systems.libra.importing import import_results, read_capability
 
     if not inputs:
         raise InvalidInput("no results were given; name at least one file, e.g. results.jsonl")
@@ -356,38 +356,6 @@ def _reproduction_report(tables: Mapping[str, list[dict[str, Any]]], folder: Pat
         report.section("Ratings of human votes")
         report.table(tables["votes"], caption="Rating points above the mean of 59 models (llmfao).")
     report.save(folder)
-
-
-def read_capability(path: Path) -> dict[str, float]:
-    """Read a CSV of model and number: columns `model` and `capability`, `rating` or `elo`.
-
-    Raises:
-        InvalidInput: missing columns, a model twice, or a cell that is no number; names the line.
-    """
-    import csv
-
-    if not Path(path).is_file():
-        raise InvalidInput(f"capability file {path} does not exist")
-    found: dict[str, float] = {}
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        columns = reader.fieldnames or []
-        value = next((name for name in ("capability", "rating", "elo") if name in columns), None)
-        if "model" not in columns or value is None:
-            raise InvalidInput(
-                f"{path} has columns {', '.join(columns) or '(none)'}; it needs `model` and "
-                "`capability` (or `rating`, `elo`)"
-            )
-        for row in reader:
-            if row["model"] in found:
-                raise InvalidInput(f"{path}, line {reader.line_num}: {row['model']!r} stands twice")
-            try:
-                found[row["model"]] = float(row[value])
-            except (TypeError, ValueError):
-                raise InvalidInput(
-                    f"{path}, line {reader.line_num}: {value} is {row[value]!r}, not a number"
-                ) from None
-    return found
 
 
 def _show(made: Any) -> None:

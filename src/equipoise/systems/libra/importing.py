@@ -1,5 +1,6 @@
 """Results that people already have: result rows, the published matrix, two frameworks' logs."""
 
+import csv
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -135,3 +136,33 @@ def _mapped(row: TaskResult, table: Mapping[str, Any], path: str | Path) -> Task
         return replace(row, **table, notes=notes)
     except InvalidInput as error:
         raise InvalidInput(f"{path}, {row.task!r}: {error}") from None
+
+
+def read_capability(path: Path) -> dict[str, float]:
+    """Read a CSV of model and number: columns `model` and `capability`, `rating` or `elo`.
+
+    Raises:
+        InvalidInput: missing columns, a model twice, or a cell that is no number; names the line.
+    """
+    if not path.is_file():
+        raise InvalidInput(f"capability file {path} does not exist")
+    found: dict[str, float] = {}
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        columns = reader.fieldnames or []
+        value = next((name for name in ("capability", "rating", "elo") if name in columns), None)
+        if "model" not in columns or value is None:
+            raise InvalidInput(
+                f"{path} has columns {', '.join(columns) or '(none)'}; it needs `model` and "
+                "`capability` (or `rating`, `elo`)"
+            )
+        for row in reader:
+            if row["model"] in found:
+                raise InvalidInput(f"{path}, line {reader.line_num}: {row['model']!r} stands twice")
+            try:
+                found[row["model"]] = float(row[value])
+            except (TypeError, ValueError):
+                raise InvalidInput(
+                    f"{path}, line {reader.line_num}: {value} is {row[value]!r}, not a number"
+                ) from None
+    return found

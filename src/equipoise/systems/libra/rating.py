@@ -73,26 +73,7 @@ def rate_counts(
         spread = bootstrap_bradley_terry(counts, replicates=replicates, seed=seed, **common)
     low, high = spread.interval(level)
     ranks = rank_sets(spread, level=level)
-    place = {model: index for index, model in enumerate(ranks.models)}
-    models = []
-    for index, model in enumerate(fit.models):
-        rated = bool(np.isfinite(fit.rating[index]))
-        ranked = place[model]
-        models.append(
-            {
-                "model": model,
-                "rating": _finite(fit.rating[index]),
-                "low": _finite(low[index]) if rated else None,
-                "high": _finite(high[index]) if rated else None,
-                "log_strength": _finite(fit.log_strength[index]),
-                "standard_error": _finite(fit.standard_error[index]),
-                "games": float(fit.games[index]),
-                "status": fit.status[model],
-                "league": int(fit.league[index]),
-                "rank_best": int(ranks.best[ranked]) if rated else None,
-                "rank_worst": int(ranks.worst[ranked]) if rated else None,
-            }
-        )
+    models = [_model_row(fit, ranks, index, low, high) for index in range(len(fit.models))]
     models.sort(key=lambda row: (row["rating"] is None, -(row["rating"] or 0.0), row["model"]))
     return {
         "models": models,
@@ -104,6 +85,26 @@ def rate_counts(
         "tie_parameter": None if fit.tie_parameter is None else float(fit.tie_parameter),
         "converged": bool(fit.converged),
         "residual": float(fit.residual),
+    }
+
+
+def _model_row(fit: Any, ranks: Any, index: int, low: Any, high: Any) -> dict[str, Any]:
+    """Return what is known of one model; a model without a rating has None for all of it."""
+    model = fit.models[index]
+    ranked = ranks.models.index(model)
+    rated = bool(np.isfinite(fit.rating[index]))
+    return {
+        "model": model,
+        "rating": _finite(fit.rating[index]),
+        "low": _finite(low[index]) if rated else None,
+        "high": _finite(high[index]) if rated else None,
+        "log_strength": _finite(fit.log_strength[index]),
+        "standard_error": _finite(fit.standard_error[index]),
+        "games": float(fit.games[index]),
+        "status": fit.status[model],
+        "league": int(fit.league[index]),
+        "rank_best": int(ranks.best[ranked]) if rated else None,
+        "rank_worst": int(ranks.worst[ranked]) if rated else None,
     }
 
 
