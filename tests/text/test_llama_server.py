@@ -44,7 +44,7 @@ def get(url: str, **headers: str) -> httpx2.Response:
 
 @pytest.mark.standard
 def test_it_serves_under_its_alias_and_ends_with_the_block(gguf):
-    with llama_server(gguf, threads=1, alias="tiny", n_ctx=512) as server:
+    with llama_server(gguf, threads=1, alias="tiny", n_ctx=512, parallel=2) as server:
         assert server.url.startswith("http://127.0.0.1:")
         models = get(f"{server.url}/v1/models").json()["data"]
         assert [model["id"] for model in models] == ["tiny"] == [server.model]
