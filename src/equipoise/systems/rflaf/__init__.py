@@ -5,7 +5,8 @@ leave-one-out), `problem` (rows or lifted moments), `varpro`, `alternating`, `ad
 `choosing` (starts, alpha, smooth, rank), `logistic` (log loss), `fitting` (a whole fit), `fitted`
 (its result), `statistics` (lifted sums), `scaling`, `parameters`, `estimator` with `regressor`,
 `classifier`, `transformer`; `intervals`, `compression`, `kernel`, `lan` (torch), `persistence`,
-`shards`, `data`, `drawing`, `demonstration`, `commands`.
+`shards`, `data`, `datasets`, `tables`, `baselines`, `drawing`, `demonstration`, `training`,
+`commands`.
 """
 
 import lazy_loader
@@ -26,7 +27,7 @@ ROOM = Room(
   year = {2024}
 }""",
     presets=("tiny", "small", "paper"),
-    verbs={"demo": f"{_COMMANDS}:demo"},
+    verbs={verb: f"{_COMMANDS}:{verb}" for verb in ("demo", "train", "predict", "activation")},
     config="equipoise.systems.rflaf.config:RFLAFConfig",
     note="Model, loss, balance penalty, Adam recipe and synthetic sets are published, compression "
     "follows arXiv 2510.15327; variable projection, lifted statistics, kernel, intervals and "

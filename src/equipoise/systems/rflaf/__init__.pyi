@@ -4,6 +4,7 @@ from .classifier import RFLAFClassifier as RFLAFClassifier
 from .compression import leverage_scores as leverage_scores
 from .config import RFLAFConfig as RFLAFConfig
 from .data import make_synthetic as make_synthetic
+from .datasets import load_dataset as load_dataset
 from .kernel import ActivationKernel as ActivationKernel
 from .lan import LAN as LAN
 from .lan import LearnableActivation as LearnableActivation

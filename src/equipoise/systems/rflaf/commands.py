@@ -2,10 +2,11 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from equipoise.core.config import load_config
 from equipoise.core.console import note
+from equipoise.core.errors import InvalidInput
 from equipoise.systems.rflaf.config import RFLAFConfig
 
 
@@ -27,6 +28,7 @@ def demo(
     with Run.create("rflaf", "demo", config, preset=preset, seed=seed, folder=out) as run:
         from equipoise.systems.rflaf.demonstration import demonstrate, save_report
         from equipoise.systems.rflaf.persistence import save_model
+        from equipoise.systems.rflaf.training import n_parameters
 
         run.rewind(-1)
         note(f"rflaf: {config.data}, {config.n_samples} rows, {config.n_components} units")
@@ -36,7 +38,114 @@ def demo(
         measured = {
             "relative_mse": done.relative_mse,
             "baseline_relative_mse": done.baseline_relative_mse,
-            "n_parameters": done.n_parameters,
+            "n_parameters": n_parameters(done.model),
         }
         run.finish({"measured": measured | {"fit_seconds": done.fit_seconds}})
     return measured | {"seconds": time.monotonic() - begun, "run": str(run.path.resolve())}
+
+
+def train(
+    data: str,
+    *,
+    target: str | None = None,
+    task: Literal["auto", "regression", "classification"] = "auto",
+    seed: int = 0,
+    out: Path | None = None,
+    **changes: str,
+) -> dict[str, Any]:
+    """Fit a table, with four tuned baselines beside it, and write a report.
+
+    Args:
+        data: CSV, parquet or npz (`X`, `y`); or a data set by name: diabetes, breast_cancer,
+            digits, friedman1 to friedman3, single_index, f1 to f3, flights.
+        target: column to predict; default: `y` or `target` where there is one, else the last.
+        task: classes or numbers; auto looks at the target.
+        seed: of split, projection and starts.
+        out: run folder; an interrupted run in it is begun again.
+        **changes: fields of RFLAFConfig.
+    """
+    from equipoise.core.runs import Run
+    from equipoise.systems.rflaf.training import (
+        load_table,
+        n_parameters,
+        save_training_report,
+        train_table,
+    )
+
+    begun = time.monotonic()
+    config = load_config(RFLAFConfig, overrides={**changes, "data": data})
+    table = load_table(data, config, seed)
+    with Run.create("rflaf", "train", config, preset="custom", seed=seed, folder=out) as run:
+        run.rewind(-1)
+        done = train_table(table, config, run, target=target, task=task, seed=seed)
+        save_training_report(done, run)
+        measured = {row["model"]: row["test_score"] for row in done.scores}
+        run.finish({"measured": measured, "units": dict.fromkeys(measured, done.metric)})
+    return {
+        "task": done.columns.task,
+        "metric": done.metric,
+        "train_score": done.train_score,
+        "test_score": done.scores[0]["test_score"],
+        "baselines": {row["model"]: row["test_score"] for row in done.scores[1:]},
+        "n_samples": done.n_samples,
+        "n_features": len(done.columns.feature_names),
+        "n_parameters": n_parameters(done.model),
+        "alpha": float(done.model.alpha_),
+        "seconds": time.monotonic() - begun,
+        "run": str(run.path.resolve()),
+    }
+
+
+def predict(
+    run: str,
+    data: Path,
+    *,
+    interval: float | None = None,
+    root: Path = Path("runs"),
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Predict the rows of a table by a trained model; they are read as the training table was.
+
+    Args:
+        run: folder or name of a run of `train`, or `latest`.
+        data: CSV, parquet or npz with the training table's columns.
+        interval: level of intervals, in (0, 1); regressions only.
+        root: folder of the runs.
+        out: CSV file; default: `predictions.csv` in the run folder.
+    """
+    from equipoise.core.files import write_atomic
+    from equipoise.core.runs import find_run
+    from equipoise.systems.rflaf.tables import read_table
+    from equipoise.systems.rflaf.training import open_training, outside_share, predict_table
+
+    folder = find_run(run, root)
+    model, columns = open_training(folder)
+    if columns is None:
+        raise InvalidInput(f"{folder} was not made by train; it has no table to read alike")
+    table = read_table(data)
+    found = predict_table(model, columns, table, interval)
+    path = folder / "predictions.csv" if out is None else out
+    write_atomic(path, found.to_csv(index=False))
+    share = outside_share(model, columns.rows(table))
+    return {"rows": len(found), "outside_share": share, "path": str(path.resolve())}
+
+
+def activation(
+    run: str, *, points: int = 401, root: Path = Path("runs"), out: Path | None = None
+) -> dict[str, Any]:
+    """Draw a run's learnt activation with its 90 % band, and write it as CSV.
+
+    Args:
+        run: folder or name of a run of `train` or `demo`, or `latest`.
+        points: of the curve.
+        root: folder of the runs.
+        out: CSV file; the plot lies beside it. Default: `activation.csv` in the run folder.
+    """
+    from equipoise.core.runs import find_run
+    from equipoise.systems.rflaf.training import open_training, save_curve
+
+    folder = find_run(run, root)
+    model, _ = open_training(folder)
+    path = folder / "activation.csv" if out is None else out
+    save_curve(model, folder, path, points)
+    return {"points": points, "path": str(path.resolve())}

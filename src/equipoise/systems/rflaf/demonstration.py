@@ -2,20 +2,19 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from equipoise.core.runs import Run
 from equipoise.core.seeding import stream
+from equipoise.systems.rflaf.baselines import fit_baseline
 from equipoise.systems.rflaf.config import RFLAFConfig
 from equipoise.systems.rflaf.data import make_synthetic, teacher_activation
 from equipoise.systems.rflaf.drawing import draw_activation
 from equipoise.systems.rflaf.estimator import ActivationCurve
 from equipoise.systems.rflaf.objective import Array
 from equipoise.systems.rflaf.regressor import RFLAFRegressor
-
-GAMMAS = tuple(float(g) for g in np.logspace(-2, 1, 7))
+from equipoise.systems.rflaf.training import make_estimator
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,6 @@ class Demonstration:
     baseline_relative_mse: float
     fit_seconds: float
 
-    @property
-    def n_parameters(self) -> int:
-        """Numbers that were learnt: readout, activations, intercept."""
-        m = self.model
-        return m.readout_.size + m.activation_coef_.size + m.intercept_.size
-
 
 def demonstrate(config: RFLAFConfig, seed: int, run: Run) -> Demonstration:
     """Fit the model and RBFSampler beside it, logging each stage into the run."""
@@ -45,24 +38,14 @@ def demonstrate(config: RFLAFConfig, seed: int, run: Run) -> Demonstration:
     variance = float(data.y[test].var())
     run.log(0, variance=variance)
     begun = time.perf_counter()
-    model = RFLAFRegressor(
-        config.n_components,
-        config.n_basis,
-        rank=config.rank,
-        solver=config.solver,
-        alpha=config.alpha,
-        smooth=config.smooth,
-        standardize=config.standardize,
-        scale=config.scale,
-        n_starts=config.n_starts,
-        max_iter=config.max_iter,
-        random_state=seed,
-    ).fit(data.X[train], data.y[train])
+    model = make_estimator(config, "regression", seed).fit(data.X[train], data.y[train])
     seconds = time.perf_counter() - begun
     for step, value in enumerate(model.objective_history_, start=1):
         run.log(step, objective=float(value))
     error = float(np.mean((model.predict(data.X[test]) - data.y[test]) ** 2)) / variance
-    baseline = _baseline(config, seed, data.X[train], data.y[train])
+    baseline, _ = fit_baseline(
+        "rbf_sampler", "regression", config.n_components, seed, data.X[train], data.y[train]
+    )
     other = float(np.mean((baseline.predict(data.X[test]) - data.y[test]) ** 2)) / variance
     curve = model.activation_curve()
     truth = _fitted_truth(teacher_activation(config.data)(curve.z), curve)
@@ -74,21 +57,6 @@ def _fitted_truth(truth: Array, curve: ActivationCurve) -> Array:
     first = curve.value[:, 0]
     size = float(truth @ truth)
     return truth * (float(truth @ first) / size if size > 0 else 1.0)
-
-
-def _baseline(config: RFLAFConfig, seed: int, X: Array, y: Array) -> Any:
-    """Return RBFSampler + RidgeCV with as many units, gamma by cross-validation."""
-    from sklearn.kernel_approximation import RBFSampler
-    from sklearn.linear_model import RidgeCV
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import make_pipeline
-
-    pipeline = make_pipeline(
-        RBFSampler(n_components=config.n_components, random_state=seed),
-        RidgeCV(alphas=np.logspace(-10, 2, 13)),
-    )
-    search = GridSearchCV(pipeline, {"rbfsampler__gamma": GAMMAS}, cv=5)
-    return search.fit(X, y)
 
 
 def save_report(done: Demonstration, run: Run) -> None:
