@@ -102,7 +102,7 @@ def _flights(path: str | Path | None) -> DataSet:
     for column in ("sched_dep_time", "sched_arr_time"):  # 1545 is a quarter to four
         known[column] = known[column] // 100 + known[column] % 100 / 60
     day = pd.to_datetime(table[["year", "month", "day"]])
-    known["weekday"] = day.dt.weekday.astype(np.float64)
+    known["weekday"] = day.dt.day_of_week.astype(np.float64)
     for column in texts:
         known[column] = table[column]
     known["arr_delay"] = table["arr_delay"]
