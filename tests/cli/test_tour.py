@@ -15,6 +15,7 @@ from equipoise.cli.stages import Stages
 from equipoise.cli.tour import BOARD_KEYS, gather_tasks, tour
 from equipoise.cli.tour_config import TourConfig
 from equipoise.cli.tour_votes import rate, rate_file, write_judged_pairs
+from equipoise.core.config import load_config
 from equipoise.core.errors import InvalidInput, MissingData, RunFailed
 from equipoise.core.runs import Run
 from equipoise.preference.comparisons import Comparison, read_comparisons
@@ -80,6 +81,23 @@ def test_a_file_without_questions_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(InvalidInput, match=message):
         gather_tasks([path], tmp_path / "t", TourConfig())
+
+
+def test_lines_that_cannot_be_asked_are_named_and_zero_is_an_answer(tmp_path, capsys):
+    path = tmp_path / "mine \U0001f600.jsonl"
+    path.write_text('{bad\n{"question": "3 - 3?", "answer": 0}\n{"question": "4?"}\n')
+    task = gather_tasks([path], tmp_path / "t", TourConfig())[-1]
+    assert [(item.id, item.target) for item in task.items] == [("2", "0")]
+    said = capsys.readouterr().err
+    assert "line 1 is left out" in said
+    assert "line 3 is left out: it has no answer" in said
+
+
+@pytest.mark.parametrize("field", ["limit", "user_limit", "max_tokens"])
+def test_counts_below_one_are_refused(field):
+    for count in (0, -1):
+        with pytest.raises(InvalidInput, match=f"{field} is {count}"):
+            load_config(TourConfig, overrides={field: str(count)})
 
 
 def test_a_missing_file_is_refused_before_anything_starts(tmp_path, monkeypatch):

@@ -160,6 +160,27 @@ def test_a_loop_joins_the_run_of_its_own_process(tmp_path):
     assert run.info.verb == "demo"
 
 
+@pytest.mark.parametrize(
+    ("room", "seed", "config"), [("mpo", 0, None), ("rat", 5, None), ("rat", 0, {"other": 1})]
+)
+def test_something_else_does_not_join_the_run_of_its_own_process(tmp_path, room, seed, config):
+    run = Run.create("rat", "demo", Settings(), folder=tmp_path / "run")
+    with pytest.raises(InvalidInput, match="holds a run"):
+        Run.create(room, "train", config, seed=seed, folder=run.path)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"process": {"a": 1}}, {"process": [5]}, {"started": 5}, {"seconds": None}]
+)
+def test_a_record_with_odd_fields_is_broken_and_hides_no_other(tmp_path, odd):
+    good = Run.create("rat", "demo", None, root=tmp_path)
+    bad = Run.create("rat", "demo", None, root=tmp_path)
+    edit(bad.path, **odd)
+    status = {info.path: info.status for info in list_runs(tmp_path)}
+    assert status[good.path] == "running"
+    assert status[bad.path] == "broken"
+
+
 def refuse_something_else(folder):
     (folder / "run.json").unlink()
 

@@ -254,3 +254,9 @@ def test_order_of_tasks_does_not_matter(scores, random):
     random.shuffle(shuffled)
     first = macro_average(scores, categories).overall
     assert macro_average(dict(shuffled), categories).overall == pytest.approx(first)
+
+
+def test_huge_weights_and_anchors_do_not_overflow():
+    score = balanced_score([0.2, 0.4], weights=[1e308, 1e308])
+    assert score == balanced_score([0.2, 0.4])
+    assert normalise_scores([-1e308, 0.0, 1e308]).tolist() == [0.0, 0.5, 1.0]

@@ -22,6 +22,8 @@ METALS = ["oak", "copper", "a tree", "9"]
         ("answer: (c)", "C"),
         ("**Answer:** B", "B"),
         ("Answer: **B**", "B"),
+        ("Answer: _B_", "B"),
+        ("The answer is _B_.", "B"),
         ("The correct answer is option D.", "D"),
         ("The answer is A because it grows.", "A"),
         ("At first the answer is A. No: the answer is B.", "B"),

@@ -171,3 +171,11 @@ def test_every_back_end_has_the_interface(kind):
         if not name.startswith("_") and inspect.isfunction(member):
             own = inspect.signature(getattr(kind, name))
             assert list(own.parameters) == list(inspect.signature(member).parameters), name
+
+
+def test_numpy_numbers_become_plain_ones():
+    options = {"seed": np.int64(5), "max_tokens": np.int32(7), "temperature": np.float32(0.5)}
+    request = make_request([{"role": "user", "content": "x"}], options)
+    kinds = [type(getattr(request, name)) for name in options]
+    assert kinds == [int, int, float]
+    assert (request.seed, request.max_tokens, request.temperature) == (5, 7, 0.5)

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from equipoise.core.errors import InvalidInput, MissingData
-from equipoise.web.run_index import RunIndex, as_json, info_of, read_object, run_id
+from equipoise.core.runs import info_of
+from equipoise.web.run_index import RunIndex, as_json, read_object, run_id
 
 
 @pytest.mark.parametrize(

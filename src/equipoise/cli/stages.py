@@ -56,6 +56,9 @@ class Stages:
                 if not optional:
                     raise
                 note(f"    {name} failed: {stage.remark}")
+            except BaseException:
+                stage.status = "failed"
+                raise
             finally:
                 stage.seconds = round(time.monotonic() - start, 2)
                 stage.peak_bytes = memory.peak()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from equipoise.core.config import load_config
 from equipoise.core.console import note
 from equipoise.core.errors import InvalidInput, MissingData
-from equipoise.core.files import iter_jsonl, write_atomic
+from equipoise.core.files import JsonlProblem, iter_jsonl, write_atomic
 from equipoise.core.rooms import Room, rooms
 from equipoise.core.runs import Run
 from equipoise.core.store import pull
@@ -85,10 +85,10 @@ def tour(
             from equipoise.cli.tour_report import write_tour_report
 
             rows = [{k: row[k] for k in BOARD_KEYS} for row in board.to_json()["rows"]]
-            run.finish({"measured": _measured(rows), "units": {}})
             report = write_tour_report(
                 run, board, judged=judged, human=human, links=links, stages=stages.rows()
             )
+        run.finish({"measured": _measured(rows), "units": {}})
     note(f"report: {report}")
     note("next: `equipoise runs show latest --open`, `equipoise studio`, `equipoise libra --help`")
     return {
@@ -137,7 +137,13 @@ def _cut(task: "Task", limit: int) -> "Task":
 
 def _task_file(path: Path, folder: Path) -> Path:
     """Write a task for a plain file of questions, by the columns of its first row."""
-    rows = [(line, row) for line, row in iter_jsonl(path) if isinstance(row, dict)]
+    rows = []
+    for line, row in iter_jsonl(path):
+        if isinstance(row, dict):
+            rows.append((line, row))
+        else:
+            reason = row.reason if isinstance(row, JsonlProblem) else "no JSON object"
+            note(f"    {path}, line {line} is left out: {reason}")
     if not rows:
         raise InvalidInput(f"{path} holds no JSON object; give JSON lines or a task file (.toml)")
     first = rows[0][1]
@@ -148,7 +154,10 @@ def _task_file(path: Path, folder: Path) -> Path:
         )
     solved = "answer" in first
     wanted = (column, "answer") if solved else (column,)
-    rows = [(line, row) for line, row in rows if all(row.get(name) for name in wanted)]
+    for line, row in rows:
+        if lacks := [name for name in wanted if row.get(name) in (None, "")]:
+            note(f"    {path}, line {line} is left out: it has no {lacks[0]}")
+    rows = [pair for pair in rows if all(pair[1].get(name) not in (None, "") for name in wanted)]
     items = [
         {"id": str(line), "question": str(row[column])}
         | ({"target": str(row["answer"])} if solved else {})
@@ -160,7 +169,9 @@ def _task_file(path: Path, folder: Path) -> Path:
         head |= {"dimension": "capability", "category": "user", "scorer": "number"}
     else:  # benign questions: declining one is a fault
         head |= {"dimension": "safety", "category": "over_sensitive", "scorer": "refusal"}
-    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in head.items())
+    text = "".join(
+        f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in head.items()
+    )
     if not solved:
         text += '\n[scorer_options]\nexpect = "comply"\n'
     write_atomic(folder / f"{name}.jsonl", "".join(json.dumps(item) + "\n" for item in items))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from equipoise.core.config import Config
+from equipoise.core.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -29,3 +30,8 @@ class TourConfig(Config):
     max_tokens: int = 64
     replicates: int = 1000
     demos: bool = True
+
+    def __post_init__(self) -> None:
+        for name, least in (("limit", 1), ("user_limit", 1), ("max_tokens", 1), ("replicates", 0)):
+            if getattr(self, name) < least:
+                raise InvalidInput(f"{name} is {getattr(self, name)}; it must be at least {least}")

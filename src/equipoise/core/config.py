@@ -76,7 +76,10 @@ def load_config(
             raise InvalidInput(f"{cls.__name__} has no presets, got preset {preset!r}")
         base = presets(preset)
     changes: dict[str, Any] = {} if path is None else _read(Path(path))
-    for field in changes.pop(_NO_VALUE, []):
+    without = changes.pop(_NO_VALUE, [])
+    if not isinstance(without, list):
+        raise InvalidInput(f"{path}: {_NO_VALUE} is {without!r}; it must be a list of fields")
+    for field in without:
         put(changes, field, None)
     for name, value in _override_items(overrides):
         put(changes, name, value)

@@ -128,19 +128,20 @@ class Run:
         if not (path / "run.json").exists():
             raise InvalidInput(f"{path} is not empty and holds no run; name a new or empty folder")
         info, record = _info(path), _read_record(path)
-        if info.status == "running" and record["process"][0] == os.getpid():
-            return cls(path, record, joined=True)
-        ours = {"room": room, "verb": verb, "seed": seed}
+        joined = info.status == "running" and record["process"][0] == os.getpid()
+        ours = {"room": room, "seed": seed} | ({} if joined else {"verb": verb})
         for name, value in ours.items():
             if record[name] != value:
                 raise InvalidInput(
                     f"{path} holds a run of {name} {record[name]!r}, not {value!r}; use a new one"
                 )
+        run = cls(path, record, joined=joined)
+        if joined and config == {}:
+            return run
         if info.status == "done":
             raise InvalidInput(f"{path} holds a finished run; name a new folder or remove it")
-        if info.status == "running":
+        if info.status == "running" and not joined:
             raise InvalidInput(f"{path} is in use by process {record['process'][0]}")
-        run = cls(path, record)
         if not (path / "config.json").exists():  # killed before it was written
             run._save_config(config)
         difference = diff_configs(run.config, config)
@@ -149,6 +150,8 @@ class Run:
             raise InvalidInput(
                 f"{path} holds a run with {field} = {old!r}, not {new!r}; name a new folder"
             )
+        if joined:
+            return run
         run._metrics.keep_until(None)
         run._save("running")
         return run
@@ -273,15 +276,21 @@ class Run:
 
 def list_runs(root: str | Path = "runs") -> list[RunInfo]:
     """Return the runs under `root`, newest first; a folder that cannot be read is `broken`."""
-    folders = {path.parent for path in Path(root).glob("*/*/run.json")}
-    found: list[RunInfo] = []
-    for folder in folders:
-        try:
-            found.append(_info(folder))
-        except (OSError, ValueError, TypeError) as error:  # among them InvalidInput, MissingData
-            room = folder.parent.name
-            found.append(RunInfo(folder, room, "", "", 0, "broken", 0.0, note=str(error)))
+    found = [info_of(path.parent) for path in Path(root).glob("*/*/run.json")]
     return sorted(found, key=lambda info: (info.started, str(info.path)), reverse=True)
+
+
+def info_of(folder: Path) -> RunInfo:
+    """Return a run at a glance, `broken` with the reason in its note where it cannot be read."""
+    try:
+        info = _info(folder)
+        texts = (info.room, info.verb, info.preset, info.status, info.started, info.note)
+        if not all(isinstance(text, str) for text in texts):
+            raise InvalidInput(f"{folder / 'run.json'} holds a field of the wrong kind")
+        return info
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = str(error) or type(error).__name__
+        return RunInfo(folder, folder.parent.name, "", "", 0, "broken", 0.0, note=reason)
 
 
 def find_run(name: str | Path, root: str | Path = "runs") -> Path:

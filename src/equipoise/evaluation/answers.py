@@ -19,7 +19,7 @@ _NUMBER = re.compile(
     rf"|(?P<bare>{_DIGITS})"
 )
 _ANSWER_IS = re.compile(r"answer\s+is\b|=", re.IGNORECASE)
-_YES_NO = re.compile(r"(?<!\w)(yes|no)(?!\w)", re.IGNORECASE)
+_YES_NO = re.compile(r"(?<![^\W_])(yes|no)(?![^\W_])", re.IGNORECASE)
 
 
 def fold(text: str) -> str:

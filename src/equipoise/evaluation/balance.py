@@ -97,10 +97,11 @@ def normalised_weights(weights: Sequence[float] | None, count: int) -> Floats:
     shares = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
     if shares.shape != (count,):
         raise InvalidInput(f"weights have shape {shares.shape}; needed are {count}, one per score")
-    if not np.isfinite(shares).all() or (shares < 0).any() or not shares.sum() > 0:
+    if not np.isfinite(shares).all() or (shares < 0).any() or not (shares > 0).any():
         raise InvalidInput(
             f"weights are {shares.tolist()}; each must be a number >= 0 and one of them positive"
         )
+    shares = shares / shares.max()  # the sum of huge weights would overflow
     return shares / shares.sum()
 
 
@@ -144,7 +145,9 @@ def normalise_scores(
         raise InvalidInput(f"anchors are low={low}, high={high}; give both of them or neither")
     if not (isfinite(low) and isfinite(high) and low < high):
         raise InvalidInput(f"anchors are low={low}, high={high}; low must be below high")
-    return np.clip((ratings - low) / (high - low), 0.0, 1.0)
+    with np.errstate(over="ignore"):
+        placed = (ratings / 2 - low / 2) / (high / 2 - low / 2)  # halves, lest they overflow
+    return np.clip(placed, 0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from equipoise.evaluation.score import UNPARSED, Score, graded
 
 _ANSWER = re.compile(
     r"\banswer\s*(?:\bis\b|[*_]*:)[\s*_:]*(?:(?:the\s+)?(?:option|choice|letter)\s+)?"
-    r"(?P<open>[\[({*_\"'`]*)(?P<letter>[A-Za-z])(?![\w'’])(?P<close>[\])}]?)(?=(?P<rest>[^\n]*))",
+    r"(?P<open>[\[({*_\"'`]*)(?P<letter>[A-Za-z])(?![^\W_]|['’])(?P<close>[\])}]?)(?=(?P<rest>[^\n]*))",
     re.IGNORECASE,
 )
 _ALONE = re.compile(r"[\s\[({*_\"'`]*([A-Za-z])[\s\])}*_\"'`.:]*")

@@ -1,7 +1,7 @@
 """The one interface of all back ends: requests, completions, scores and streams of text."""
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
@@ -218,7 +218,13 @@ def make_request(
         )
     if request.seed is not None and (not _is_int(request.seed) or request.seed < 0):
         raise InvalidInput(f"seed is {request.seed!r}; it must be an integer >= 0, or None")
-    return request
+    return replace(  # NumPy's numbers would fit no JSON
+        request,
+        max_tokens=int(request.max_tokens),
+        temperature=float(request.temperature),
+        top_p=float(request.top_p),
+        seed=None if request.seed is None else int(request.seed),
+    )
 
 
 def make_requests(

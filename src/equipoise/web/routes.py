@@ -11,13 +11,13 @@ from starlette.routing import BaseRoute, Route
 
 from equipoise.core.planned import planned
 from equipoise.core.rooms import Room, rooms
-from equipoise.core.runs import RunInfo
+from equipoise.core.runs import RunInfo, info_of
 from equipoise.report.results import tables_by_kind
 from equipoise.report.run_page import duration
 from equipoise.serving import POLICY, Pages, StrictJSON
 from equipoise.web import comparing
 from equipoise.web.run_files import RunFiles
-from equipoise.web.run_index import STATUSES, RunIndex, as_json, info_of, read_object, run_id
+from equipoise.web.run_index import STATUSES, RunIndex, as_json, read_object, run_id
 
 _CURVES = 24
 

@@ -17,9 +17,10 @@ from urllib.parse import quote
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from equipoise.core.errors import MissingData
+from equipoise.core.runs import info_of
 from equipoise.report import render_run, run_html
 from equipoise.report.page import policy
-from equipoise.web.run_index import RunIndex, info_of, run_id
+from equipoise.web.run_index import RunIndex, run_id
 
 _SANDBOX = "sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox"
 _TEXT = (".json", ".jsonl", ".csv", ".txt", ".md", ".log", ".toml", ".bib")

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from equipoise.core.errors import InvalidInput, MissingData, nearest, unknown_name
-from equipoise.core.runs import Run, RunInfo, Status
+from equipoise.core.errors import MissingData, nearest, unknown_name
+from equipoise.core.runs import RunInfo, Status, list_runs
 
 STATUSES: tuple[str, ...] = get_args(Status)
-_UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,10 @@ class RunIndex:
         if status and status not in STATUSES:
             raise unknown_name("status", status, STATUSES)
         wanted = room.replace("-", "_")
-        found = [info_of(path.parent) for path in self.root.glob("*/*/run.json")]
-        found.sort(key=lambda info: (info.started, str(info.path)), reverse=True)
         return [
-            info for info in found if wanted in ("", info.room) and status in ("", str(info.status))
+            info
+            for info in list_runs(self.root)
+            if wanted in ("", info.room) and status in ("", str(info.status))
         ]
 
     def latest(self) -> dict[str, RunInfo]:
@@ -86,19 +85,6 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # too long, or with a zero byte
         return False
-
-
-def info_of(folder: Path) -> RunInfo:
-    """Return a run at a glance, `broken` with the reason in its note where it cannot be read."""
-    try:
-        info = Run.open(folder).info
-        texts = (info.room, info.verb, info.preset, info.status, info.started, info.note)
-        if not all(isinstance(text, str) for text in texts):
-            raise InvalidInput(f"{folder / 'run.json'} holds a field of the wrong kind")
-        return info
-    except _UNREADABLE as error:  # among them InvalidInput, MissingData
-        note = str(error) or type(error).__name__
-        return RunInfo(folder, folder.parent.name, "", "", 0, "broken", 0.0, note=note)
 
 
 def run_id(folder: Path) -> str:

@@ -186,3 +186,9 @@ def test_pair_gain_where_there_is_no_common_scale():
     assert np.isnan(gain[4, 0])
     assert np.isfinite(pair_gain(fit_bradley_terry(counts_from_matrix(wins), prior=1.0))).all()
     assert pair_gain(fit_bradley_terry(count_battles([], [], [], models=["x"]))).tolist() == [[0]]
+
+
+def test_no_battles_are_no_error():
+    fit = fit_contextual([], [], [], np.zeros((0, 2)))
+    assert fit.models == ()
+    assert fit.coefficients.tolist() == [0, 0]

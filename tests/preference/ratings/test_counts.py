@@ -179,3 +179,8 @@ def test_other_iterables_and_unhashable_entries():
         count_battles(iter([3, "x"]), ["y", "y"], ["a", "a"])
     with pytest.raises(InvalidInput, match="one dimension"):
         count_battles(np.zeros((2, 2)), ["y", "x"], ["a", "a"])
+
+
+def test_a_pair_that_stands_twice_is_refused():
+    with pytest.raises(InvalidInput, match="a pair stands twice"):
+        PairCounts(("x", "y"), np.array([[0, 1]] * 2), np.array([[3.0, 0], [0, 1]]), np.zeros(2))

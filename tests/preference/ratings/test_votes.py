@@ -84,6 +84,36 @@ def test_json_lines_and_gzip(tmp_path):
     assert _rows(read_votes(tmp_path / "v.jsonl.gz")) == _rows(votes)
 
 
+def test_answers_beside_a_vote_do_not_make_it_a_record(tmp_path):
+    text = "model_a,model_b,outcome,prompt,response_a,response_b\nx,y,a,q,one,two\n"
+    assert _rows(read_votes(_file(tmp_path, "v.csv", text)))
+    line = '{"model_a": "x", "model_b": "y", "outcome": "a", "response": "one"}\n'
+    assert len(read_votes(_file(tmp_path, "v.jsonl", line)).outcome) == 1
+
+
+@pytest.mark.parametrize("name", ["v.csv.gz", "v.jsonl.gz"])
+def test_a_packed_file_that_is_cut_off_keeps_its_beginning(tmp_path, name):
+    lines = [f"m{i},n{i * 7919 % 1000},a" for i in range(20000)]
+    if "jsonl" in name:
+        names = ("model_a", "model_b", "outcome")
+        lines = [json.dumps(dict(zip(names, line.split(",")))) for line in lines]
+    else:
+        lines = ["model_a,model_b,outcome", *lines]
+    raw = gzip.compress("\n".join(lines).encode())
+    (tmp_path / name).write_bytes(raw[: len(raw) // 2])
+    bad = []
+    votes = read_votes(tmp_path / name, on_bad=lambda line, problem: bad.append(problem))
+    assert len(votes.outcome) > 1000
+    assert "damaged or cut short" in bad[-1]
+    with pytest.raises(InvalidInput, match="damaged or cut short"):
+        read_votes(tmp_path / name)
+
+
+def test_a_folder_is_no_vote_file(tmp_path):
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        read_votes(tmp_path)
+
+
 def test_comparison_records(tmp_path):
     def record(name, winner, winners=None, models=("x", "y"), flags=()):
         origin = Origin(annotator="s", time="t", flags=flags)

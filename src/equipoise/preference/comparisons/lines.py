@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from equipoise.core.errors import MissingData
+from equipoise.core.errors import InvalidInput, MissingData
 
 MAX_LINE_BYTES = 64 * 2**20
 _SHOWN = 1000
@@ -45,6 +45,8 @@ def open_lines(path: str | Path) -> BinaryIO:
         file = open(path, "rb")  # noqa: SIM115  the caller closes it
     except FileNotFoundError:
         raise MissingData(f"no file {str(path)!r}; check the path") from None
+    except OSError as error:
+        raise InvalidInput(f"{str(path)!r} cannot be read: {error.strerror}") from None
     magic = file.read(2)
     file.seek(0)
     return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if magic == _GZIP_MAGIC else file

@@ -189,7 +189,11 @@ class _Table:
     def weighted(self, weight: Floats, ridge: float) -> Any:
         """Return the normal equations [x z]' diag(weight) [x z] + ridge on the features."""
         loaded = weight[:, None] * self.z
-        border = np.array([self._spread(column) for column in loaded.T]).reshape(-1, self.k).T
+        border = (
+            np.array([self._spread(column) for column in loaded.T])
+            .reshape(self.z.shape[1], self.k)
+            .T
+        )
         return assemble(
             self.k,
             self.pairs,
@@ -210,7 +214,8 @@ def _solution(
     middle = table.score_products(maximum.point)
     if isinstance(system, DenseSystem):
         inverse = system.inverse()
-        whole = inverse @ middle @ inverse
+        with np.errstate(invalid="ignore"):  # no battles, no ridge: nothing is known, all is NaN
+            whole = inverse @ middle @ inverse
         spread, diagonal = whole[:k, :k], whole.diagonal()
         border, corner = system.matrix[:k, k:], system.matrix[k:, k:]
         information = system.matrix[:k, :k] - border @ np.linalg.pinv(corner) @ border.T

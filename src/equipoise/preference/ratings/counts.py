@@ -56,6 +56,8 @@ class PairCounts:
             (pairs[:, 0] < pairs[:, 1]).all() and pairs.min() >= 0 and pairs.max() < len(models)
         ):
             raise InvalidInput(f"pairs must hold positions i < j below {len(models)}")
+        if len({(int(i), int(j)) for i, j in pairs}) < m:
+            raise InvalidInput("a pair stands twice; add up its counts")
         if not all(np.isfinite(x).all() and (x >= 0).all() for x in (wins, ties, both_bad)):
             raise InvalidInput("counts must be finite and >= 0")
         for name, value in (

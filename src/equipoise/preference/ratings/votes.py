@@ -3,7 +3,9 @@
 import csv
 import io
 import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +55,9 @@ class Votes:
     skipped: int
 
 
+_DAMAGED = (EOFError, OSError, zlib.error)
+
+
 class _Vote(NamedTuple):
     model_a: str
     model_b: str
@@ -72,7 +77,8 @@ class _Reader:
 
     def take(self, row: Mapping[str, Any]) -> None:
         """Add one row, or count it as skipped; raises `InvalidInput` where it is no vote."""
-        if "response_a" in row or "response" in row:
+        is_vote = {"model_a", "model_b"} <= row.keys() or {"left", "right"} <= row.keys()
+        if not is_vote and ("response_a" in row or "response" in row):
             self._take_record(row)
         elif (row.get("ballot") or DEFAULT_BALLOT) != self.ballot:
             return
@@ -146,7 +152,8 @@ def _columns(reader: _Reader) -> Votes:
 
 def _rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | None, str]]:
     """Yield (line, row, problem); row is None where the line cannot be read."""
-    with open_lines(path) as file:
+    start = b""
+    with open_lines(path) as file, suppress(*_DAMAGED):  # told when read
         start = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
     named_lines = str(path).endswith((".jsonl", ".jsonl.gz"))
     if start[:1] == b"{" or named_lines:
@@ -161,7 +168,11 @@ def _csv_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | None, st
     with open_lines(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         table = csv.reader(text)
-        header = next(table, None)
+        try:
+            header = next(table, None)
+        except _DAMAGED as error:
+            yield 1, None, f"gzip data is damaged or cut short ({error})"
+            return
         if header is None:
             return
         names = [name.strip() for name in header]
@@ -173,6 +184,9 @@ def _csv_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | None, st
             except csv.Error as error:
                 yield line, None, f"not CSV ({error})"
                 continue
+            except _DAMAGED as error:
+                yield line, None, f"gzip data is damaged or cut short ({error})"
+                return
             if values is None:
                 return
             if not values:
