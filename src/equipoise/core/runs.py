@@ -6,15 +6,10 @@ Layout: `runs/<room>/<time>-<verb>-<preset>-<seed>/` with `run.json`, `config.js
 
 import json
 import os
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -23,10 +18,17 @@ from equipoise.core.config import diff_configs, to_plain
 from equipoise.core.errors import InvalidInput, MissingData
 from equipoise.core.files import from_json, to_json, write_atomic
 from equipoise.core.metrics import MetricsFile, StepRecord, read_metrics
+from equipoise.core.provenance import (
+    command_line,
+    git_revision,
+    is_alive,
+    machine,
+    package_versions,
+    this_process,
+)
 
 FORMAT = 1
 Status = Literal["running", "done", "failed", "interrupted", "broken"]
-_PACKAGES = ("equipoise", "numpy", "scipy", "torch", "transformers", "xllamacpp", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,13 @@ class Run:
             "verb": verb,
             "preset": preset,
             "seed": int(seed),
-            "argv": _argv(room, verb),
+            "argv": command_line(room, verb),
             "cwd": str(Path.cwd()),
             "started": now.isoformat(timespec="milliseconds"),
             "seconds": 0.0,
-            "git": _git_revision(),
-            "versions": _versions(),
-            "machine": _machine(),
+            "git": git_revision(),
+            "versions": package_versions(),
+            "machine": machine(),
         }
         run = cls(path, record)
         run._save("running")  # first, so that a run killed here is known as one
@@ -268,7 +270,7 @@ class Run:
         now = time.monotonic()
         self.record["seconds"] = round(self.record["seconds"] + now - self._opened, 3)
         self._opened = now
-        self.record |= {"status": status, "note": note, "process": _process()}
+        self.record |= {"status": status, "note": note, "process": this_process()}
         self.record["updated"] = datetime.now(UTC).isoformat(timespec="seconds")
         text = json.dumps(self.record, indent=1, ensure_ascii=False) + "\n"
         write_atomic(self.path / "run.json", text)
@@ -382,7 +384,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 def _info(path: Path) -> RunInfo:
     record = _read_record(path)
     status = record["status"]
-    if status == "running" and not _is_alive(record.get("process")):
+    if status == "running" and not is_alive(record.get("process")):
         status = "interrupted"
     return RunInfo(
         path=path,
@@ -395,62 +397,3 @@ def _info(path: Path) -> RunInfo:
         started=record.get("started", ""),
         note=record.get("note", ""),
     )
-
-
-def _process() -> list[float]:
-    """Return this process's number and start time, which together are never used twice."""
-    import psutil
-
-    return [os.getpid(), psutil.Process().create_time()]
-
-
-def _is_alive(process: list[float] | None) -> bool:
-    import psutil
-
-    if not process:
-        return False
-    try:
-        return abs(psutil.Process(int(process[0])).create_time() - process[1]) < 1.0
-    except psutil.Error:
-        return False
-
-
-def _argv(room: str, verb: str) -> list[str]:
-    """Return the command line if it is this package's own and asked for this run, else nothing."""
-    program = Path(sys.argv[0]) if sys.argv else Path()
-    own = program.stem == "equipoise" or program.parts[-2:] == ("equipoise", "__main__.py")
-    first = next((token for token in sys.argv[1:] if not token.startswith("-")), "")
-    return sys.argv[1:] if own and first.replace("-", "_") in (room, verb.replace("-", "_")) else []
-
-
-@cache
-def _git_revision() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None
-
-
-@cache
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-@cache
-def _machine() -> dict[str, Any]:
-    import psutil
-
-    return {
-        "platform": platform.platform(),
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-    }

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.rflaf import Basis, reduced_objective
 from equipoise.systems.rflaf.alternating import alternate
-from equipoise.systems.rflaf.problem import LiftedProblem, RowProblem
+from equipoise.systems.rflaf.lifted_problem import LiftedProblem
+from equipoise.systems.rflaf.row_problem import RowProblem
 from equipoise.systems.rflaf.varpro import descend, hessian, orthonormal
 
 RNG = np.random.default_rng(0)

@@ -121,6 +121,8 @@ def test_a_set_by_name_and_a_demo_have_curves(tmp_path):
 def test_wrong_lines_are_refused(tmp_path, data, options, words):
     with pytest.raises(InvalidInput, match=words):
         train(data, out=tmp_path / "run", **options)
+    if "test_size" not in options and "solver" not in options:
+        assert not (tmp_path / "run").exists()  # seen before a run began
 
 
 def test_predict_says_what_a_table_lacks(trained, houses, tmp_path):

@@ -1,12 +1,12 @@
 """RFLAF: random features whose one activation is learnt from the data.
 
 Where things are: `objective` (bases, equations), `table` (fast evaluation), `ridge` (readout, GCV,
-leave-one-out), `problem` (rows or lifted moments), `varpro`, `alternating`, `adam` (solvers),
-`choosing` (starts, alpha, smooth, rank), `logistic` (log loss), `fitting` (a whole fit), `fitted`
-(its result), `statistics` (lifted sums), `scaling`, `parameters`, `estimator` with `regressor`,
-`classifier`, `transformer`; `intervals`, `compression`, `kernel`, `lan` (torch), `persistence`,
-`shards`, `data`, `datasets`, `tables`, `baselines`, `drawing`, `demonstration`, `training`,
-`commands`.
+leave-one-out), `problem` with `row_problem` and `lifted_problem` (what is to be fitted), `varpro`,
+`alternating`, `adam` (solvers), `choosing` (starts, alpha, smooth, rank), `logistic` (log loss),
+`fitting` (a whole fit), `fitted` (its result), `statistics` (lifted sums), `scaling`, `parameters`,
+`calibrated` and `estimator` with `regressor`, `classifier`, `transformer`; `intervals`,
+`compression`, `kernel`, `lan` (torch), `persistence`, `shards`; `data`, `datasets`, `tables`,
+`baselines`, `training`, `demonstration`, `drawing`, `commands`.
 """
 
 import lazy_loader

@@ -11,7 +11,7 @@ import numpy as np
 
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.rflaf.objective import Array, Basis, balance_penalty
-from equipoise.systems.rflaf.problem import PointBlock
+from equipoise.systems.rflaf.row_problem import PointBlock
 from equipoise.systems.rflaf.table import Interpolation
 
 

@@ -11,12 +11,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from equipoise.core.errors import InvalidInput, unknown_name
-from equipoise.systems.rflaf.estimator import (
-    ActivationEstimator,
-    checked_data,
-    checked_weight,
-    unchanged_on_error,
-)
+from equipoise.systems.rflaf.calibrated import checked_data, checked_weight, unchanged_on_error
+from equipoise.systems.rflaf.estimator import ActivationEstimator
 from equipoise.systems.rflaf.fitted import FittedModel
 from equipoise.systems.rflaf.fitting import Plan, fit_log_loss
 from equipoise.systems.rflaf.intervals import check_confidence, conformal_quantile
@@ -94,7 +90,7 @@ class RFLAFClassifier(ClassifierMixin, ActivationEstimator):
         loss: str = "log",
         class_weight: Any = None,
     ) -> None:
-        shared = {k: v for k, v in locals().items() if k in ActivationEstimator().get_params()}
+        shared = {k: v for k, v in locals().items() if k in ActivationEstimator._get_param_names()}
         super().__init__(**shared)
         self.loss = loss
         self.class_weight = class_weight

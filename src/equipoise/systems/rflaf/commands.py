@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from equipoise.core.config import load_config
 from equipoise.core.console import note
@@ -47,8 +47,6 @@ def demo(
 def train(
     data: str,
     *,
-    target: str | None = None,
-    task: Literal["auto", "regression", "classification"] = "auto",
     seed: int = 0,
     out: Path | None = None,
     **changes: str,
@@ -58,13 +56,12 @@ def train(
     Args:
         data: CSV, parquet or npz (`X`, `y`); or a data set by name: diabetes, breast_cancer,
             digits, friedman1 to friedman3, single_index, f1 to f3, flights.
-        target: column to predict; default: `y` or `target` where there is one, else the last.
-        task: classes or numbers; auto looks at the target.
         seed: of split, projection and starts.
         out: run folder; an interrupted run in it is begun again.
-        **changes: fields of RFLAFConfig.
+        **changes: fields of RFLAFConfig, `target` and `task` among them.
     """
     from equipoise.core.runs import Run
+    from equipoise.systems.rflaf.tables import Columns
     from equipoise.systems.rflaf.training import (
         load_table,
         n_parameters,
@@ -75,9 +72,10 @@ def train(
     begun = time.monotonic()
     config = load_config(RFLAFConfig, overrides={**changes, "data": data})
     table = load_table(data, config, seed)
+    columns = Columns.learn(table, config.target or None, config.task)
     with Run.create("rflaf", "train", config, preset="custom", seed=seed, folder=out) as run:
         run.rewind(-1)
-        done = train_table(table, config, run, target=target, task=task, seed=seed)
+        done = train_table(table, columns, config, run, seed=seed)
         save_training_report(done, run)
         measured = {row["model"]: row["test_score"] for row in done.scores}
         run.finish({"measured": measured, "units": dict.fromkeys(measured, done.metric)})

@@ -9,8 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise.core.errors import InvalidInput
+from equipoise.systems.rflaf.fitted import (
+    FittedModel,
+    Posterior,
+    canonical,
+    posterior_of,
+    residual_square,
+)
 from equipoise.systems.rflaf.objective import Array
-from equipoise.systems.rflaf.ridge import solve_spd
+from equipoise.systems.rflaf.problem import FeatureMoments, path_of_moments, readout_penalty
+from equipoise.systems.rflaf.ridge import penalty_matrix, solve_gram, solve_spd
+from equipoise.systems.rflaf.scaling import Calibration
 
 
 @dataclass(frozen=True)
@@ -60,3 +69,70 @@ def draw_units(
     drawn = rng.choice(probabilities.size, size=count, replace=True, p=probabilities)
     units, times = np.unique(drawn, return_counts=True)
     return units, np.sqrt(times / probabilities[units])
+
+
+def unit_scores(gram: Array, n_rows: int, n_components: int) -> Array:
+    """Return the drawing probabilities of the units from the features' second moments (p, p)."""
+    # any rows with these second moments have the same scores
+    values, vectors = np.linalg.eigh(gram)
+    root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * np.sqrt(len(gram))
+    scores = leverage_scores(root, 1 / np.sqrt(n_rows)).scores
+    units = scores.reshape(n_components, -1).sum(axis=1)
+    total = units.sum()
+    return units / total if total > 0 else np.full(n_components, 1 / n_components)
+
+
+def refit_readout(
+    at: Calibration,
+    coef: Array,
+    moments: FeatureMoments,
+    factors: Array,
+    *,
+    fit_intercept: bool,
+) -> FittedModel:
+    """Fit the readout of weighted features (feature j times factors[j]), alpha by GCV."""
+    weighted = FeatureMoments(
+        gram=moments.gram * np.outer(factors, factors),
+        cross=moments.cross * factors[:, None],
+        mean=moments.mean * factors,
+        target_mean=moments.target_mean,
+        square=moments.square,
+        weight_sum=moments.weight_sum,
+    )
+    n_basis = coef.shape[1]
+    path = path_of_moments(weighted, coef @ coef.T, intercept=fit_intercept)
+    alpha = path.choose()
+    inner = coef @ penalty_matrix(n_basis, alpha, 0.0) @ coef.T
+    flat = solve_gram(weighted.gram, weighted.cross, inner, alpha)
+    shape = (at.weights.shape[1], coef.shape[0], -1)
+    value = float(residual_square(weighted, flat).sum())
+    value += readout_penalty(coef, flat.reshape(shape), alpha, 0.0)
+    found = posterior_of(
+        weighted, coef, flat.reshape(shape), alpha, 0.0, fit_intercept=fit_intercept
+    )
+    plain = (factors[:, None] * flat).reshape(shape)
+    new_coef, readout, singular = canonical(coef, plain)
+    # the posterior speaks of the canonical features: undo the factors, turn within each unit
+    turn = np.kron(np.eye(shape[0]), new_coef @ np.linalg.pinv(coef))
+    inverse = turn @ (found.inverse * np.outer(factors, factors)) @ turn.T
+    intercept = moments.target_mean - moments.mean @ plain.reshape(flat.shape)
+    report = {
+        "alpha": alpha,
+        "smooth": 0.0,
+        "objective": value,
+        "gcv": float(path.gcv(alpha)),
+        "history": np.array([value]),
+        "starts": np.array([value]),
+        "n_iter": 1,
+    }
+    return FittedModel(
+        calibration=at,
+        coef=new_coef,
+        readout=readout,
+        intercept=intercept if fit_intercept else np.zeros_like(intercept),
+        singular_values=singular,
+        report=report,
+        posterior=Posterior(
+            turn @ moments.mean, inverse, found.noise, found.weight_sum, found.intercept
+        ),
+    )

@@ -15,6 +15,8 @@ class RFLAFConfig(Config):
 
     Attributes:
         data: a file, or a data set by name: f1, f2 and f3 are the paper's.
+        target: column to predict; empty: `y` or `target` where there is one, else the last.
+        task: whether the target holds numbers or classes; auto looks at it.
         n_samples: rows of f1, f2 or f3.
         n_teacher: units of the teacher.
         n_components: M.
@@ -31,6 +33,8 @@ class RFLAFConfig(Config):
     """
 
     data: str = "f1"
+    target: str = ""
+    task: Literal["auto", "regression", "classification"] = "auto"
     n_samples: int = 3000
     n_teacher: int = 100000
     n_components: int = 300

@@ -25,11 +25,11 @@ from equipoise.systems.rflaf.problem import (
     LIFTED_LIMIT,
     FeatureMoments,
     Problem,
-    RowProblem,
     path_of_moments,
     readout_penalty,
 )
 from equipoise.systems.rflaf.ridge import penalty_matrix, solve_gram
+from equipoise.systems.rflaf.row_problem import RowProblem
 from equipoise.systems.rflaf.scaling import Calibration, inside_share
 from equipoise.systems.rflaf.statistics import LiftedStatistics, need_lifted_size
 from equipoise.systems.rflaf.varpro import hessian

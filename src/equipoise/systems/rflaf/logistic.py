@@ -17,8 +17,9 @@ from scipy.optimize import minimize
 
 from equipoise.systems.rflaf.adam import cross_entropy
 from equipoise.systems.rflaf.objective import Array
-from equipoise.systems.rflaf.problem import RowProblem, readout_penalty
+from equipoise.systems.rflaf.problem import readout_penalty
 from equipoise.systems.rflaf.ridge import add_penalty, penalty_matrix, relative_floor
+from equipoise.systems.rflaf.row_problem import RowProblem
 
 FACTORS = (1.0, 0.1, 0.01, 0.001)
 _HELD_OUT = 0.2

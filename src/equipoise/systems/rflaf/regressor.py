@@ -9,12 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.stats import Interval
-from equipoise.systems.rflaf.estimator import (
-    ActivationEstimator,
-    checked_data,
-    checked_weight,
-    unchanged_on_error,
-)
+from equipoise.systems.rflaf.calibrated import checked_data, checked_weight, unchanged_on_error
+from equipoise.systems.rflaf.estimator import ActivationEstimator
 from equipoise.systems.rflaf.intervals import (
     METHODS,
     bayes_interval,

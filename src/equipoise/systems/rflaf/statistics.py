@@ -15,8 +15,9 @@ from scipy.linalg import LinAlgError, blas, cholesky, solve_triangular
 
 from equipoise.core.checkpoints import load_checkpoint, save_checkpoint
 from equipoise.core.errors import InvalidInput, RunFailed
+from equipoise.systems.rflaf.lifted_problem import LiftedProblem
 from equipoise.systems.rflaf.objective import Array, Basis
-from equipoise.systems.rflaf.problem import LIFTED_LIMIT, LiftedProblem
+from equipoise.systems.rflaf.problem import LIFTED_LIMIT
 from equipoise.systems.rflaf.scaling import Calibration
 
 FORMAT = "equipoise.rflaf.statistics/1"

@@ -49,20 +49,9 @@ def load_table(data: str, config: RFLAFConfig, seed: int) -> Any:
 
 def make_estimator(config: RFLAFConfig, task: str, seed: int) -> Any:
     """Return the estimator that a configuration describes, not fitted."""
-    kind = RFLAFRegressor if task == "regression" else RFLAFClassifier
-    return kind(
-        config.n_components,
-        config.n_basis,
-        rank=config.rank,
-        solver=config.solver,
-        alpha=config.alpha,
-        smooth=config.smooth,
-        standardize=config.standardize,
-        scale=config.scale,
-        n_starts=config.n_starts,
-        max_iter=config.max_iter,
-        random_state=seed,
-    )
+    made = RFLAFRegressor() if task == "regression" else RFLAFClassifier()
+    settings = {name: value for name, value in vars(config).items() if name in made.get_params()}
+    return made.set_params(**settings, random_state=seed)
 
 
 def n_parameters(model: Any) -> int:
@@ -114,10 +103,9 @@ class Trained:
 
 
 def train_table(
-    table: Any, config: RFLAFConfig, run: Run, *, target: str | None, task: str, seed: int
+    table: Any, columns: Columns, config: RFLAFConfig, run: Run, *, seed: int
 ) -> Trained:
     """Fit a table's model and the baselines beside it, logging each into the run."""
-    columns = Columns.learn(table, target, task)
     X, y, lacking = columns.complete(table)
     if lacking:
         note(f"rflaf: {lacking} rows lack a value and are left out")

@@ -8,13 +8,9 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from equipoise.systems.rflaf.calibrated import checked_data, checked_weight, unchanged_on_error
 from equipoise.systems.rflaf.classifier import one_vs_rest
-from equipoise.systems.rflaf.estimator import (
-    ActivationEstimator,
-    checked_data,
-    checked_weight,
-    unchanged_on_error,
-)
+from equipoise.systems.rflaf.estimator import ActivationEstimator
 from equipoise.systems.rflaf.fitted import FittedModel
 from equipoise.systems.rflaf.fitting import Plan, fit_log_loss
 from equipoise.systems.rflaf.objective import Array
@@ -57,7 +53,7 @@ class RFLAFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Activa
         verbose: int = 0,
         loss: str = "squared",
     ) -> None:
-        shared = {k: v for k, v in locals().items() if k in ActivationEstimator().get_params()}
+        shared = {k: v for k, v in locals().items() if k in ActivationEstimator._get_param_names()}
         super().__init__(**shared)
         self.loss = loss
 

@@ -14,8 +14,9 @@ from scipy.optimize import minimize
 
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.rflaf.objective import Array, Basis
-from equipoise.systems.rflaf.problem import Evaluation, Problem, RowProblem
+from equipoise.systems.rflaf.problem import Evaluation, Problem
 from equipoise.systems.rflaf.ridge import add_penalty, penalty_matrix
+from equipoise.systems.rflaf.row_problem import RowProblem
 
 _NEWTON_SIZE = 160  # R*N above which Newton's moments cost more than they save
 
