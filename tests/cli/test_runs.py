@@ -198,3 +198,11 @@ def test_ctrl_c_and_kill_in_another_process_then_resume(spawn, call):
     answer = data(call("runs", "resume", "mine", "--json"))
     assert answer["steps"] == 6
     assert [r.step for r in Run.open("mine").metrics] == [1, 2, 3, 4, 5, 6]
+
+
+def test_show_keeps_a_report_in_step_with_its_run(call):
+    run = make("one", finish=False)
+    data(call("runs", "show", str(run.path), "--json"))
+    run.finish({"x": 7.25})
+    call("runs", "show", str(run.path))
+    assert "7.25" in (run.path / "report.html").read_text(encoding="utf-8")

@@ -399,3 +399,25 @@ def test_a_name_that_cannot_stand_in_a_folder_is_refused(tmp_path, name):
     with pytest.raises(InvalidInput, match="cannot stand in a run's folder name"):
         Run.create("room", name, {}, root=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_one_of_two_processes_gets_a_folder(tmp_path):
+    code = (
+        "import sys, time, pathlib\n"
+        "from equipoise.core.runs import Run\n"
+        "go = pathlib.Path(sys.argv[1])\n"
+        "while not go.exists(): pass\n"
+        "try:\n"
+        "    Run.create('rat', 'demo', {'a': 1}, folder=sys.argv[2]); print('got')\n"
+        "except Exception as error:\n"
+        "    print(error)\n"
+        "sys.stdout.flush(); time.sleep(3)\n"
+    )
+    line = [sys.executable, "-c", code, str(tmp_path / "go"), str(tmp_path / "run")]
+    both = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    time.sleep(2)
+    (tmp_path / "go").touch()
+    said = sorted(process.communicate(timeout=60)[0].strip() for process in both)
+    assert said.count("got") == 1
+    assert any("is in use by process" in text for text in said)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"run.json", "config.json"}

@@ -1,7 +1,9 @@
 """Result rows: what must be there, what is refused with its line, and the way there and back."""
 
 import json
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,3 +173,12 @@ def test_nothing_is_written_over_when_a_row_cannot_be_spelt(tmp_path):
 )
 def test_incomplete(score, n, missing, limit, incomplete):
     assert TaskResult("a", "t", score, n=n, missing=missing).incomplete(limit) == incomplete
+
+
+def test_numpy_numbers_are_taken_as_numbers(tmp_path):
+    numbers: Any = {"n": np.int64(2), "scores": (np.float64(1), np.int8(0))}
+    row = TaskResult("m", "t", float(np.float32(0.5)), **numbers)
+    path = tmp_path / "r.jsonl"
+    write_results(path, [row])
+    assert read_results(path) == [row]
+    assert [type(value) for value in (row.score, row.n, *row.scores)] == [float, int, float, int]

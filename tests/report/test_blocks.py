@@ -90,6 +90,12 @@ def test_what_could_act_or_fetch_is_shown_as_a_picture(svg):
     assert "<figcaption>A &lt;plot&gt;</figcaption>" in html
 
 
+@pytest.mark.parametrize("end", ["<script>", "<", ">", "<!-- ", "<text"])
+def test_long_words_before_something_forbidden_are_refused_at_once(end):
+    for words in ("word " * 20_000, "<!-- x -->" * 5_000, '<g id="a"/> ' * 5_000, " " * 50_000):
+        assert not is_drawing(f"<svg><text>{words}{end}</text></svg>")
+
+
 @given(st.text(max_size=60))
 def test_no_text_slips_a_tag_through_a_plot(text):
     html = plot_html(f"<svg><text>{text}</text></svg>", text)

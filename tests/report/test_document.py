@@ -207,3 +207,10 @@ def test_very_long_texts_are_shown_uncompared():
 def test_a_link_that_could_act_is_refused():
     with pytest.raises(InvalidInput, match="allowed: http, https, mailto, a path"):
         Report("t").link("x", "javascript:alert(1)")
+
+
+def test_a_number_that_is_none_leaves_its_column_numeric(tmp_path):
+    report = Report("t")
+    report.table([{"a": float("nan")}, {"a": 1.0}])
+    page = report.save(tmp_path).read_text(encoding="utf-8")
+    assert page.count('class="num"') >= 2

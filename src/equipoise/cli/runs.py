@@ -52,7 +52,7 @@ def list_(*, root: Path = Path("runs"), room: str = "", status: str = "") -> dic
 
 
 def show_(run: str, /, *, root: Path = Path("runs"), open: bool = False) -> dict[str, Any]:
-    """Show one run: its record and results; its report is made where it is missing.
+    """Show one run: its record and results; its report is brought up to date.
 
     Args:
         run: folder, folder name, or `latest`.
@@ -61,11 +61,11 @@ def show_(run: str, /, *, root: Path = Path("runs"), open: bool = False) -> dict
     """
     folder = find_run(run, root)
     one = Run.open(folder)
-    report = folder / "report.html"
-    if not report.exists():
-        from equipoise.report import render_run
+    from equipoise.report import complete_report
 
-        report = render_run(folder)
+    report, record = folder / "report.html", folder / "run.json"
+    if not report.exists() or report.stat().st_mtime_ns < record.stat().st_mtime_ns:
+        report = complete_report(folder)
     if open:
         import webbrowser
 

@@ -4,8 +4,10 @@ Layout: `runs/<room>/<time>-<verb>-<preset>-<seed>/` with `run.json`, `config.js
 `metrics.jsonl`, `results.json`, `report.html`, `plots/`, `media/`, `checkpoints/`.
 """
 
+import hashlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,15 +99,20 @@ class Run:
             if not name or name != Path(name).name or name.startswith("."):
                 raise InvalidInput(f"{kind} {name!r} cannot stand in a run's folder name")
         plain = _plain_config(config)
-        if folder is not None and _holds_something(Path(folder)):
-            return cls._continue(Path(folder), room, verb, plain, seed)
-        now = datetime.now(UTC)
-        if folder is not None:
-            path = Path(folder)
+        if folder is None:
+            name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{verb}-{preset}-{seed}"
+            return cls._begin(_new_folder(Path(root) / room, name), room, verb, preset, seed, plain)
+        path = Path(folder)
+        with _claim(path):  # two processes may be given one folder in the same instant
+            if _holds_something(path):
+                return cls._continue(path, room, verb, plain, seed)
             path.mkdir(parents=True, exist_ok=True)
-        else:
-            name = f"{now:%Y%m%d-%H%M%S}-{verb}-{preset}-{seed}"
-            path = _new_folder(Path(root) / room, name)
+            return cls._begin(path, room, verb, preset, seed, plain)
+
+    @classmethod
+    def _begin(
+        cls, path: Path, room: str, verb: str, preset: str, seed: int, config: dict[str, Any]
+    ) -> Self:
         record = {
             "format": FORMAT,
             "room": room,
@@ -114,7 +121,7 @@ class Run:
             "seed": int(seed),
             "argv": command_line(room, verb),
             "cwd": str(Path.cwd()),
-            "started": now.isoformat(timespec="milliseconds"),
+            "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "seconds": 0.0,
             "git": git_revision(),
             "versions": package_versions(),
@@ -122,7 +129,7 @@ class Run:
         }
         run = cls(path, record)
         run._save("running")  # first, so that a run killed here is known as one
-        run._save_config(plain)
+        run._save_config(config)
         return run
 
     @classmethod
@@ -341,6 +348,14 @@ def _holds_something(folder: Path) -> bool:
         raise InvalidInput(f"{folder} is a file; name a new or empty folder")
     names = [entry.name for entry in folder.iterdir()]
     return any(not (n.startswith(".run.json.") and n.endswith(".part")) for n in names)
+
+
+def _claim(folder: Path) -> Any:
+    """Return a lock on a run folder; it lies elsewhere, so that the folder holds the run alone."""
+    from filelock import FileLock
+
+    name = hashlib.sha256(f"{Path.home()}|{folder.resolve()}".encode()).hexdigest()[:24]
+    return FileLock(Path(tempfile.gettempdir()) / f"equipoise-{name}.lock")
 
 
 def _new_folder(parent: Path, name: str) -> Path:

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.files import JsonlProblem, iter_jsonl, write_atomic
 from equipoise.evaluation.reading import located
@@ -63,6 +65,10 @@ class TaskResult:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("score", "standard_error", "n", "missing"):  # NumPy's numbers are taken too
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        if isinstance(self.scores, tuple):
+            object.__setattr__(self, "scores", tuple(_plain(value) for value in self.scores))
         _check(self)
 
     def incomplete(self, max_missing: float = MAX_MISSING) -> bool:
@@ -146,6 +152,10 @@ def _check_lists(row: TaskResult) -> None:
     if len(set(row.item_ids)) != len(row.item_ids):
         twice = next(i for i in row.item_ids if row.item_ids.count(i) > 1)
         raise InvalidInput(f"item id {twice!r} occurs twice in one row")
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.number) else value
 
 
 def _is_number(value: object) -> bool:

@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from equipoise.core.files import from_json
 from equipoise.report.media import KINDS, data_address, media_html
 from equipoise.report.tables import table_html
 
@@ -58,7 +59,7 @@ def anchor(title: str) -> str:
 
 
 def _table(block: Block, folder: Path) -> str:
-    return table_html(block["rows"], block.get("columns"), str(block.get("caption", "")))
+    return table_html(from_json(block["rows"]), block.get("columns"), str(block.get("caption", "")))
 
 
 def _figure(block: Block, folder: Path) -> str:
@@ -88,12 +89,13 @@ _ATTRIBUTE = (
     r"\s+(?:xlink:href|href)=\"(?:#|data:image/(?:png|jpeg);base64,)[^\"<>&]*\""
     r"|\s+(?!on|href|xlink:href|src)[A-Za-z][\w:.-]*=\"(?:(?!url\((?!#)|image-set|@import)[^\"<>])*\""
 )
+# Possessive (`++`, `*+`): without it words before a forbidden tag take exponential time to refuse.
 _DRAWING = re.compile(
     r"(?:<\?xml[^<>]*\?>|<!DOCTYPE svg PUBLIC[^<>\[\]]*>|\s)*"
     r"<svg\b(?:" + _ATTRIBUTE + r")*\s*>"
-    r"(?:[^<>]+|<!--(?:(?!--)[^<>])*-->|</(?:" + _ELEMENTS + r")\s*>"
+    r"(?:[^<>]++|<!--(?:(?!--)[^<>])*+-->|</(?:" + _ELEMENTS + r")\s*>"
     r"|<style(?: type=\"text/css\")?>(?:(?!url|@import|expression)[^<>\\])*</style>"
-    r"|<(?!style\b)(?:" + _ELEMENTS + r")(?:" + _ATTRIBUTE + r")*\s*/?>)*",
+    r"|<(?!style\b)(?:" + _ELEMENTS + r")(?:" + _ATTRIBUTE + r")*\s*/?>)*+",
     re.IGNORECASE,
 )
 

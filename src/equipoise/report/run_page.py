@@ -17,6 +17,8 @@ from equipoise.report.page import page_html
 from equipoise.report.results import results_html
 from equipoise.report.tables import heading, table_html
 
+_MADE_HERE = '<meta name="generator" content="equipoise">'
+
 
 def render_run(folder: str | Path) -> Path:
     """Write the `report.html` of a run folder from what lies in it, and return its path.
@@ -31,10 +33,11 @@ def render_run(folder: str | Path) -> Path:
 def complete_report(folder: str | Path) -> Path:
     """Add to the page that a verb saved what the run has come to since, and return its path.
 
-    A page that was made without `Report`, and so cannot be made again, is left as it is.
+    A page that a verb made without `Report`, and that so cannot be made again, is left as it is.
     """
     page = Path(folder) / "report.html"
     foreign = page.exists() and not page.with_name("report.json").exists()
+    foreign = foreign and _MADE_HERE not in page.read_text(encoding="utf-8", errors="replace")
     return page if foreign else render_run(folder)
 
 

@@ -326,3 +326,14 @@ def test_gzip_reader_streams_concatenated_members(tmp_path):
     assert [record.id for record in read_comparisons(tmp_path / "x.jsonl.gz").records] == [
         *("0", "1", "2")
     ]
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("field", ["origin", "feedback", "zz"])
+def test_what_is_no_number_is_refused_wherever_it_stands(tmp_path, constant, field):
+    line = json.dumps({**GOOD, field: {"a": {"q": "HERE"}}}).replace('"HERE"', constant)
+    path = _write(tmp_path / "c.jsonl", line, _line(id="2", prompt="NaN is a word"))
+    bad = []
+    kept = list(iter_comparisons(path, on_bad=bad.append))
+    assert [record.id for record in kept] == ["2"]
+    assert len(bad) == 1

@@ -527,3 +527,15 @@ def test_the_machine_can_be_driven_asynchronously(ahead: int) -> None:
     assert answer.discarded_chars >= expected.discarded_chars
     used = sum(len(step.segment.raw) for step in answer.steps)
     assert answer.proposed_chars == used + answer.discarded_chars
+
+
+def test_detect_leaves_an_answer_of_any_length() -> None:
+    whole = "A. " * 100
+    seen = align("q", listing([whole]), lambda q, p, s: "B.", mode="detect", max_segments=5)
+    assert seen.text == whole
+    assert seen.finish_reason == "stop"
+    assert [step.verdict for step in seen.steps[:6]] == ["edit"] * 5 + ["unreviewed"]
+
+
+def test_half_a_character_from_the_upstream_becomes_a_replacement() -> None:
+    assert align("q", listing(["A \ud800."]), identity).text == "A \ufffd."

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equipoise.core.errors import InvalidInput
+from equipoise.evaluation import Verdict
+from equipoise.evaluation.judging import pair_label
 from equipoise.systems.stream_aligner import (
     compare_in_both_orders,
     improvement_rate,
@@ -115,3 +117,19 @@ def test_parse_verdict(text: str, kind: str, expected: object) -> None:
 def test_an_unknown_kind_of_verdict() -> None:
     with pytest.raises(InvalidInput, match="unknown kind of verdict 'maths': did you mean 'math'"):
         parse_verdict("[[true]]", "maths")
+
+
+def test_a_judge_of_the_evaluation_is_taken() -> None:
+    class Longest:
+        def judge(self, requests: Any) -> list[Verdict]:
+            first, second = requests[0].replies
+            if not first or not second:
+                return [Verdict(None, "")]
+            value = 0.5 if len(first) == len(second) else float(len(first) > len(second))
+            return [Verdict(value, pair_label(value))]
+
+    found = compare_in_both_orders(
+        Longest(), ["q"] * 4, ["a", "bbb", "c", ""], ["aa", "b", "d", "e"]
+    )
+    assert (found.wins, found.losses, found.ties, found.unparsed) == (2, 2, 2, 2)
+    assert found.agreement == 1

@@ -14,6 +14,7 @@ from equipoise.core.errors import InvalidInput, MissingData
 MAX_LINE_BYTES = 64 * 2**20
 _SHOWN = 1000
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_CONSTANT = re.compile(rb"NaN|Infinity")
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -28,6 +29,17 @@ class Line:
     raw: bytes
     value: Any = None
     problem: str = ""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the line holds no NaN or Infinity, which Python reads but JSON has not."""
+        if not _CONSTANT.search(self.raw):
+            return True
+        try:
+            json.dumps(self.value, allow_nan=False)
+        except ValueError:
+            return False
+        return True
 
     @property
     def text(self) -> str:

@@ -85,9 +85,12 @@ def record_of(line: Line) -> Comparison | Rating:
     if line.problem:
         raise FieldProblem("", line.problem)
     try:
-        return parse_record(line.value)
+        record = parse_record(line.value)  # first, for it names the field
     except RecursionError:
         raise FieldProblem("", "is nested too deeply") from None
+    if not line.is_json:
+        raise FieldProblem("", "holds NaN or Infinity, which is no JSON")
+    return record
 
 
 class SeenIds:

@@ -1,5 +1,6 @@
 """`align` and `align_stream`: the correction loop driven in the calling thread."""
 
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from equipoise.systems.stream_aligner.loop import (
     review_loop,
 )
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 Upstream = Callable[[str, str], Iterable[str]]
 """`(question, prefix) -> pieces`: continues the answer begun by `prefix`. A generator's return
 value, where it is text, is the finish reason; its `close` is called when it is abandoned."""
@@ -116,7 +118,7 @@ def _read(pieces: Iterator[str]) -> str | End:
         return End(end.value if isinstance(end.value, str) else "stop")
     if not isinstance(piece, str):
         raise InvalidInput(f"the upstream yielded {type(piece).__name__}; it must yield text (str)")
-    return piece
+    return _SURROGATE.sub("\ufffd", piece)  # half a character fits no file
 
 
 def _close(pieces: Iterator[str]) -> None:

@@ -11,6 +11,7 @@ from equipoise.systems.stream_aligner.aligning import Upstream, align
 from equipoise.systems.stream_aligner.correction import Corrector
 from equipoise.systems.stream_aligner.loop import Answer
 from equipoise.systems.stream_aligner.upstreams import read_lines
+from equipoise.text.messages import check_text
 
 
 def read_questions(path: str | Path) -> list[str]:
@@ -20,7 +21,10 @@ def read_questions(path: str | Path) -> list[str]:
         question = record.get("question", record.get("prompt"))
         if not isinstance(question, str):
             raise InvalidInput(f"{path}, line {number}: 'question' (or 'prompt') must be text")
-        found.append(question)
+        try:
+            found.append(check_text("question", question))
+        except InvalidInput as error:
+            raise InvalidInput(f"{path}, line {number}: {error}") from None
     if not found:
         raise InvalidInput(f"{path} holds no questions")
     return found

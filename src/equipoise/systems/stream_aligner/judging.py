@@ -4,11 +4,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from equipoise.core.errors import InvalidInput, unknown_name
 
-Judge = Callable[[str, str, str], str | None]
+PairJudge = Callable[[str, str, str], str | None]
 """`(question, first, second) -> "first" | "second" | "tie" | None` (None: not parsed)."""
+
+if TYPE_CHECKING:
+    from equipoise.evaluation import Judge
 
 _SIDES = ("first", "second", "tie")
 _RESPONSE = r"\[\[\s*(responseA|responseB|equal)\s*\]\]"
@@ -56,9 +60,19 @@ class PairedComparison:
 
 
 def compare_in_both_orders(
-    judge: Judge, questions: Sequence[str], original: Sequence[str], corrected: Sequence[str]
+    judge: "PairJudge | Judge",
+    questions: Sequence[str],
+    original: Sequence[str],
+    corrected: Sequence[str],
 ) -> PairedComparison:
     """Judge each pair twice, with the places swapped.
+
+    Args:
+        judge: `(question, first, second)` to first, second, tie or None; or a judge of
+            `equipoise.evaluation`.
+        questions: as asked.
+        original: their answers.
+        corrected: the same answers, corrected.
 
     Raises:
         InvalidInput: lists of different lengths, none, or a judge's answer outside its protocol.
@@ -71,8 +85,9 @@ def compare_in_both_orders(
     if len(questions) == 0:
         raise InvalidInput("nothing to compare: the lists are empty")
     pairs = list(zip(questions, original, corrected, strict=True))
-    original_first = [_outcome(judge(q, o, c), corrected_is="second") for q, o, c in pairs]
-    corrected_first = [_outcome(judge(q, c, o), corrected_is="first") for q, o, c in pairs]
+    ask = judge if callable(judge) else _adapted(judge)
+    original_first = [_outcome(ask(q, o, c), corrected_is="second") for q, o, c in pairs]
+    corrected_first = [_outcome(ask(q, c, o), corrected_is="first") for q, o, c in pairs]
     counts = Counter(original_first + corrected_first)
     rates = (_rate(original_first), _rate(corrected_first))
     both = [(a, b) for a, b in zip(original_first, corrected_first) if a and b]
@@ -112,6 +127,18 @@ def parse_verdict(text: str, kind: str) -> str | bool | None:
     if last == "equal":
         return "tie"
     return "first" if (last == "responsea") == (kind == "help") else "second"
+
+
+def _adapted(judge: "Judge") -> PairJudge:
+    """Return an evaluation's judge as a callable of one pair."""
+    from equipoise.evaluation import JudgeRequest
+
+    def ask(question: str, first: str, second: str) -> str | None:
+        verdict = judge.judge([JudgeRequest(question, (first, second))])[0]
+        sides = {"a": "first", "b": "second"}
+        return None if verdict.value is None else sides.get(verdict.label, verdict.label)
+
+    return ask
 
 
 def _outcome(side: str | None, *, corrected_is: str) -> str | None:

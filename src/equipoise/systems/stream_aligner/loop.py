@@ -241,7 +241,8 @@ class _Loop:
                 return finish_reason
             if reviewed == options.rounds:
                 return (yield from self._run_free()) if options.then == "free" else "stop"
-        return "length"
+        # detecting must not change an answer: what is left of it passes unreviewed
+        return (yield from self._run_free()) if options.mode == "detect" else "length"
 
     def _consult(self, segment: Segment, done: bool) -> Requests:
         """Ask the corrector; return the step, whatever it said or failed to say."""
