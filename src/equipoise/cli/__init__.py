@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from equipoise import __version__
 from equipoise.cli.summaries import summary
 from equipoise.core.console import note
+from equipoise.core.devices import check_device
 from equipoise.core.errors import EquipoiseError, InvalidInput, UnknownField, nearest, unknown_name
 from equipoise.core.planned import planned
 from equipoise.core.rooms import rooms
@@ -89,7 +90,7 @@ def build_app(arguments: Sequence[str] = ()) -> App:
             json: print one JSON object with the results as the last line of standard output.
             debug: show the traceback of an error.
         """
-        _finish(_call(app, [nested(token) for token in tokens]), json)
+        _finish(_call(app, _line(app, tokens)), json)
 
     return app
 
@@ -102,11 +103,35 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def dispatch(tokens: Sequence[str]) -> Any:
     """Run one verb in this process and return its result; errors propagate."""
-    return _call(build_app(), [nested(token) for token in tokens])
+    app = build_app()
+    return _call(app, _line(app, tokens))
 
 
 def _call(app: App, tokens: Sequence[str]) -> Any:
     return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+
+
+def _line(app: App, tokens: Sequence[str]) -> list[str]:
+    """Return the tokens as a verb takes them; one that runs no model on a device has no --device.
+
+    Raises:
+        InvalidInput: no such device, or an accelerator for a verb that computes on the CPU.
+    """
+    line = [nested(token) for token in tokens]
+    place = next((i for i, t in enumerate(line) if t.partition("=")[0] == "--device"), None)
+    if place is None:
+        return line
+    _, sign, value = line[place].partition("=")
+    device = check_device(value if sign else "".join(line[place + 1 : place + 2]))
+    rest = line[:place] + line[place + (1 if sign else 2) :]
+    _, bound, _ = app.parse_args(rest, exit_on_error=False, print_error=False)
+    if "device" in bound.signature.parameters:
+        return line
+    if device in ("auto", "cpu"):
+        return rest
+    raise InvalidInput(
+        f"{' '.join(_words(rest)[:2])} computes on the CPU; it has no use for {device}"
+    )
 
 
 def nested(token: str) -> str:

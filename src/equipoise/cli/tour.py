@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from equipoise.core.store import pull
 if TYPE_CHECKING:
     from equipoise.cli.stages import Stages
     from equipoise.evaluation import Task, TaskResult
+    from equipoise.systems.libra import Contender
 
 MODEL = "smollm2-135m"
 DEVELOPMENT_DATA = Path("../shared/data")
@@ -46,6 +48,7 @@ def tour(
     preset: str = "tiny",
     seed: int = 0,
     out: Path | None = None,
+    device: str = "auto",
     **changes: str,
 ) -> dict[str, Any]:
     """Have a real model answer, be corrected, judged and ranked; write one report.
@@ -57,8 +60,11 @@ def tour(
         preset: tiny (minutes), small or paper.
         seed: of the replicates and the demos.
         out: run folder; the same line again goes on with an interrupted one.
+        device: where the model computes.
+        **changes: fields of TourConfig.
     """
     from equipoise.cli.stages import Stages
+    from equipoise.cli.tour_contenders import tour_contenders
 
     config = load_config(_config_class(), overrides=changes, preset=preset)
     for path in [*questions, *([votes] if votes else [])]:
@@ -76,11 +82,12 @@ def tour(
             tasks = gather_tasks(questions, run.path / "questions", config)
             stage.remark = f"{sum(len(t.items) for t in tasks)} items of {len(tasks)} tasks"
         cache = run.path / "answers" if out is not None else run.path.parent / "answers"
-        results = _answers(stages, tasks, config, cache, run)
+        contenders = tour_contenders(config.max_tokens, device)
+        results = _answers(stages, contenders, tasks, cache, run)
         board = _board(stages, results, config, seed)
         judged = _judged_pairs(stages, run)
         human = _human_votes(stages, votes)
-        links = [_demo(stages, room, run, seed) for room in demos]
+        links = [_demo(stages, room, run, seed, device) for room in demos]
         with stages("report", "writing the report"):
             from equipoise.cli.tour_report import write_tour_report
 
@@ -179,12 +186,10 @@ def _task_file(path: Path, folder: Path) -> Path:
 
 
 def _answers(
-    stages: "Stages", tasks: "list[Task]", config: Any, cache: Path, run: Run
+    stages: "Stages", contenders: "list[Contender]", tasks: "list[Task]", cache: Path, run: Run
 ) -> "list[TaskResult]":
-    from equipoise.cli.tour_contenders import tour_contenders
     from equipoise.systems.libra import Limits, evaluate
 
-    contenders = tour_contenders(config.max_tokens)
     try:
         with stages("answers", "contenders answer, one of them reviewed sentence by sentence"):
             for contender in contenders:
@@ -231,7 +236,7 @@ def _human_votes(stages: "Stages", votes: Path | None) -> dict[str, Any] | None:
     return None
 
 
-def _demo(stages: "Stages", room: Room, run: Run, seed: int) -> dict[str, Any]:
+def _demo(stages: "Stages", room: Room, run: Run, seed: int, device: str) -> dict[str, Any]:
     """Run a room's demo beside the tour's own run, unless an earlier try finished it."""
     folder = run.path / "rooms" / room.slug
     with stages(f"demo {room.slug}", f"demo of {room.slug}: {room.title}", optional=True) as stage:
@@ -239,7 +244,9 @@ def _demo(stages: "Stages", room: Room, run: Run, seed: int) -> dict[str, Any]:
         if finished:
             stage.remark = "finished before"
         else:
-            room.verb("demo")(preset="tiny", seed=seed, out=folder)
+            demo = room.verb("demo")
+            places = {"device": device} if "device" in signature(demo).parameters else {}
+            demo(preset="tiny", seed=seed, out=folder, **places)
         from equipoise.report import complete_report
 
         complete_report(folder)

@@ -77,13 +77,14 @@ class ReviewedContender:
         self.shared.close()
 
 
-def tour_contenders(max_tokens: int) -> list[Contender]:
+def tour_contenders(max_tokens: int, device: str = "auto") -> list[Contender]:
     """Return the four contenders; they share one back end, closed with any of them.
 
     Args:
         max_tokens: tokens of one answer.
+        device: where the model computes.
     """
-    shared = SharedBackend(f"llamacpp:{EMBEDDED_MODEL}", {"n_ctx": 2048})
+    shared = SharedBackend(f"llamacpp:{EMBEDDED_MODEL}", {"n_ctx": 2048, "device": device})
     settings = {"plain": (None, 0.0), "cautious": (CAUTIOUS, 0.0), "warm": (None, 0.9)}
     plain: list[Contender] = [
         BackendContender(

@@ -35,7 +35,10 @@ def _as_array(name: str, value: Any) -> NDArray[Any]:
         if str(value.dtype) == "torch.bfloat16":
             raise InvalidInput(f"array {name!r} is bfloat16, which NumPy lacks; save it as float32")
         value = value.numpy()
-    array = np.ascontiguousarray(value).reshape(np.shape(value))
+    try:
+        array = np.ascontiguousarray(value).reshape(np.shape(value))
+    except ValueError:
+        raise InvalidInput(f"array {name!r} has rows of unequal length") from None
     if array.dtype.newbyteorder("=").name not in _DTYPES:
         raise InvalidInput(
             f"array {name!r} has dtype {array.dtype}; it can be any of {', '.join(_DTYPES)}"
@@ -54,7 +57,8 @@ def save_checkpoint(
         meta: JSON-able mapping.
 
     Raises:
-        InvalidInput: an array that is not numeric, or something else stands at `path`.
+        InvalidInput: an array that is not numeric, a `meta` that is not JSON-able, or something
+            else at `path`.
         RunFailed: the disk is full or cannot be written; an older checkpoint is kept.
     """
     from safetensors import SafetensorError
@@ -84,6 +88,8 @@ def save_checkpoint(
         _replace_folder(part, path)
     except (OSError, SafetensorError) as error:
         raise RunFailed(f"cannot write checkpoint {path}: {error}") from None
+    except (TypeError, ValueError) as error:  # a key that is no text, a loop
+        raise InvalidInput(f"meta of checkpoint {path} is not JSON-able: {error}") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return path

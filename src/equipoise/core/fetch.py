@@ -98,11 +98,12 @@ def _run_pip(
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except OSError:  # pip moved it away in between
-            continue
+    for parent, _, names in os.walk(folder):  # skips folders that pip removes meanwhile
+        for name in names:
+            try:
+                total += os.stat(os.path.join(parent, name)).st_size
+            except OSError:  # pip moved it away in between
+                continue
     return total
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput
 
 
@@ -55,7 +56,7 @@ def bootstrap_interval(
     >>> interval.estimate, interval.low < 2.5 < interval.high
     (2.5, True)
     """
-    sample = np.asarray(values, dtype=np.float64)
+    sample = as_floats("values", values)
     if sample.ndim == 0 or sample.shape[0] == 0:
         raise InvalidInput("bootstrap_interval needs at least one value, got none")
     if np.isnan(sample).any():
@@ -122,7 +123,7 @@ def paired_test(
     Raises:
         InvalidInput: different lengths or no pairs.
     """
-    a, b = (np.asarray(x, dtype=np.float64).ravel() for x in (first, second))
+    a, b = (as_floats(name, x).ravel() for name, x in (("first", first), ("second", second)))
     if a.shape != b.shape or a.size == 0:
         raise InvalidInput(
             f"paired_test needs two equally long samples, got {a.size} and {b.size} values"
@@ -164,7 +165,7 @@ def sign_test(wins: int, losses: int) -> float:
 def percentile_interval(samples: ArrayLike, estimate: Any, *, level: float = 0.95) -> Interval:
     """Percentile interval of replicate `samples` (B, ...) around a given `estimate` (...)."""
     tail = (1.0 - check_level(level)) / 2.0
-    low, high = np.quantile(np.asarray(samples, dtype=np.float64), [tail, 1.0 - tail], axis=0)
+    low, high = np.quantile(as_floats("samples", samples), [tail, 1.0 - tail], axis=0)
     return Interval(estimate, low, high)
 
 

@@ -79,7 +79,7 @@ class Artifact:
             return all(
                 (self.folder / name).stat().st_size == size for name, (size, _) in files.items()
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
 
     @property
@@ -258,13 +258,14 @@ def verify(name: str) -> list[str]:
         raise MissingData(f"{name} is not on this machine; run: {artifact.command}")
     try:
         files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-    except (ValueError, KeyError, TypeError):
+        digests = {str(file): digest for file, (_, digest) in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return [manifest.name]
-    if artifact.file and files.get(artifact.file, (0, ""))[1] != artifact.sha256:
+    if artifact.file and digests.get(artifact.file) != artifact.sha256:
         return [artifact.file]
     return [
         file
-        for file, (_, digest) in files.items()
+        for file, digest in digests.items()
         if not (artifact.folder / file).exists() or sha256_file(artifact.folder / file) != digest
     ]
 

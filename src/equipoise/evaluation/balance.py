@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput, unknown_name
 
 Floats = NDArray[np.float64]
@@ -71,7 +72,7 @@ def _checked(
     scores: ArrayLike, weights: Sequence[float] | None, p: float
 ) -> tuple[Floats, Floats, float]:
     """Return (gaps to 1, normalised weights, p), all of them valid."""
-    values = np.asarray(scores, dtype=np.float64)
+    values = as_floats("scores", scores)
     if values.ndim == 0 or values.shape[-1] == 0:
         raise InvalidInput(
             f"scores need a last axis of at least one score, got shape {values.shape}"
@@ -83,7 +84,7 @@ def _checked(
             f"score {float(values[place])} at position {place} lies outside [0, 1]; scores are "
             "fractions, higher is better"
         )
-    if not p >= 1.0:
+    if isinstance(p, str) or not p >= 1.0:
         raise InvalidInput(f"p is {p!r}; it must be at least 1 (inf takes the worst component)")
     return 1.0 - values, normalised_weights(weights, values.shape[-1]), float(p)
 
@@ -94,7 +95,7 @@ def normalised_weights(weights: Sequence[float] | None, count: int) -> Floats:
     Raises:
         InvalidInput: another number of weights, a negative or non-finite one, or all zero.
     """
-    shares = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
+    shares = np.ones(count) if weights is None else as_floats("weights", weights)
     if shares.shape != (count,):
         raise InvalidInput(f"weights have shape {shares.shape}; needed are {count}, one per score")
     if not np.isfinite(shares).all() or (shares < 0).any() or not (shares > 0).any():
@@ -130,7 +131,7 @@ def normalise_scores(
     >>> normalise_scores([900.0, 1000.0, 1300.0], low=800, high=1200).tolist()
     [0.25, 0.5, 1.0]
     """
-    ratings = np.asarray(values, dtype=np.float64)
+    ratings = as_floats("values", values)
     if ratings.ndim != 1 or ratings.size == 0 or not np.isfinite(ratings).all():
         raise InvalidInput(
             f"values must be a list of finite numbers, got {np.array2string(ratings, threshold=8)}"

@@ -3,9 +3,17 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput
 from equipoise.evaluation.items import Item
-from equipoise.evaluation.judging import Judge, Reward, first_verdict, logistic, rewards
+from equipoise.evaluation.judging import (
+    Judge,
+    Reward,
+    check_calibration,
+    first_verdict,
+    logistic,
+    rewards,
+)
 from equipoise.evaluation.score import Score
 
 
@@ -39,12 +47,8 @@ def score_reward(
 
 
 def check_reward_options(*, threshold: float = 0.0, scale: float = 1.0) -> None:
-    """Raise `InvalidInput` for a threshold or scale that is no number, or a scale <= 0."""
-    for name, value in (("threshold", threshold), ("scale", scale)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-            raise InvalidInput(f"{name} is {value!r}; it must be a finite number")
-    if scale <= 0:
-        raise InvalidInput(f"scale is {scale!r}; it must be > 0")
+    """Raise `InvalidInput` for options that calibrate nothing."""
+    check_calibration(threshold, scale)
 
 
 def fit_reward_scale(values: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
@@ -61,7 +65,7 @@ def fit_reward_scale(values: ArrayLike, labels: ArrayLike) -> tuple[float, float
         InvalidInput: unequal lengths, one class only, rewards that do not vary, or rewards that
             fall as replies get better.
     """
-    x, y = np.asarray(values, dtype=np.float64), np.asarray(labels)
+    x, y = as_floats("values", values), np.asarray(labels)
     if x.ndim != 1 or x.shape != y.shape or set(np.unique(y)) != {0, 1}:
         raise InvalidInput(
             "needed are equally many rewards and labels, with labels 0 and 1 both present"

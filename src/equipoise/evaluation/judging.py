@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput
 from equipoise.evaluation.items import Item
 from equipoise.evaluation.scoring import Scorer
@@ -101,6 +102,15 @@ class RuleJudge:
         return Verdict(value, pair_label(value), raw, self.identity)
 
 
+def check_calibration(threshold: float, scale: float) -> None:
+    """Raise `InvalidInput` for a threshold or scale that is no number, or a scale <= 0."""
+    for name, value in (("threshold", threshold), ("scale", scale)):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+            raise InvalidInput(f"{name} is {value!r}; it must be a finite number")
+    if scale <= 0:
+        raise InvalidInput(f"scale is {scale!r}; it must be > 0")
+
+
 @dataclass(frozen=True)
 class RewardJudge:
     """Judges by a reward r: `logistic((r - threshold) / scale)`; of two by r1 - r2 over scale.
@@ -116,6 +126,9 @@ class RewardJudge:
     threshold: float = 0.0
     scale: float = 1.0
     name: str = "reward"
+
+    def __post_init__(self) -> None:
+        check_calibration(self.threshold, self.scale)
 
     @property
     def identity(self) -> str:
@@ -145,7 +158,7 @@ def rewards(reward: Reward, prompts: Sequence[str], responses: Sequence[str]) ->
     """
     if not prompts:
         return []
-    values = np.asarray(reward(prompts, responses), dtype=np.float64)
+    values = as_floats("the reward's answer", reward(prompts, responses))
     if values.shape != (len(prompts),) or not np.isfinite(values).all():
         raise InvalidInput(
             f"the reward gave shape {values.shape} for {len(prompts)} replies, or a value that is "

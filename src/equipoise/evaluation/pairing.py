@@ -86,7 +86,7 @@ class PairwisePreference:
 
 
 def pairwise(judge: Judge) -> PairwisePreference:
-    """Make a preference source of any judge; swapping the replies gives exactly 1 - p.
+    """Make a preference source of any judge; swapping the replies gives 1 - p, to rounding.
 
     Returns:
         An object with `probability(prompts, first, second)`, equal-length sequences of texts, that

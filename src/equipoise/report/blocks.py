@@ -49,8 +49,8 @@ def inside(folder: Path, relative: str) -> Path:
 
 
 def _section(block: Block, folder: Path) -> str:
-    title = str(block["title"])
-    return f'<h2 id="{anchor(title)}">{escape(title)}</h2>{paragraphs(str(block.get("text", "")))}'
+    title, text = str(block["title"]), paragraphs(str(block.get("text", "")))
+    return f'<h2 id="{anchor(title)}">{escape(title)}</h2>{text}' if title else text
 
 
 def anchor(title: str) -> str:

@@ -44,7 +44,7 @@ class Report:
         self._files: dict[str, str | bytes | Path] = {}
 
     def section(self, title: str, text: str = "") -> None:
-        """Begin a section; empty lines part the paragraphs of `text`."""
+        """Begin a section, or without a title go on with paragraphs; empty lines part them."""
         self.blocks.append({"type": "section", "title": title, "text": text})
 
     def table(

@@ -24,7 +24,7 @@ from equipoise.text.transport import Transport
 
 
 class LlamaCppBackend:
-    """A GGUF model run by llama.cpp on this machine's CPU.
+    """A GGUF model run by llama.cpp on this machine.
 
     Args:
         model: GGUF file, or the name of a stored model.
@@ -36,6 +36,7 @@ class LlamaCppBackend:
             and its text parts at near ties.
         reuse_prompt: see `LlamaClient`.
         timeout: longest silence of the server, s.
+        device: see `llama_server`.
 
     Attributes:
         url: address of the server that answers.
@@ -50,12 +51,13 @@ class LlamaCppBackend:
         parallel: int = 1,
         reuse_prompt: bool = False,
         timeout: float = 600.0,
+        device: str = "auto",
     ) -> None:
         self._name = model
         self._n_ctx = n_ctx
         self._stack = ExitStack()
         server = self._stack.enter_context(
-            llama_server(model, parallel=parallel, n_ctx=n_ctx, threads=threads)
+            llama_server(model, parallel=parallel, n_ctx=n_ctx, threads=threads, device=device)
         )
         self.url = server.url
         self._path = server.path

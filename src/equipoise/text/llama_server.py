@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from equipoise.core.devices import absent_device, check_device
 from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.core.extras import require
 from equipoise.core.threads import thread_limit
@@ -37,6 +38,7 @@ def llama_server(
     threads: int | None = None,
     alias: str | None = None,
     api_key_env: str | None = None,
+    device: str = "auto",
 ) -> Iterator[LlamaServer]:
     """Run a llama.cpp server for the length of a `with` block.
 
@@ -47,6 +49,8 @@ def llama_server(
         threads: CPU threads; None for `core.threads.thread_limit()`.
         alias: name of the model in answers; None for `path` as given, or the file's own name.
         api_key_env: environment variable with the key that requests must carry; None for no key.
+        device: `cpu`; `cuda`, `cuda:N` or `mps` where the installed llama.cpp was built for it;
+            `auto` for the fastest that it was built for.
 
     Yields:
         The server, with `.url`.
@@ -59,6 +63,7 @@ def llama_server(
     exact = check_gguf(file)
     name = alias or (str(path) if str(path) != str(file) else file.stem)
     parameters = _parameters(file, parallel, n_ctx, threads, name, api_key_env)
+    _place(parameters, device)
     if exact:
         _keep_floats(parameters)
     native, url = _start(file, parameters)
@@ -91,6 +96,22 @@ def _start(file: Path, parameters: Any) -> tuple[Any, str]:
     except Exception as error:  # noqa: BLE001 - the binding raises bare exceptions of several kinds
         raise RunFailed(f"llama.cpp cannot load {file}: {error}") from None
     return native, native.listening_address
+
+
+def _place(parameters: Any, device: str) -> None:
+    """Have the layers computed on `device`."""
+    kind, _, index = check_device(device).partition(":")
+    if kind == "auto":
+        return
+    if kind == "cpu":
+        parameters.n_gpu_layers = 0
+        return
+    found = [str(one["name"]).lower() for one in _llama().get_device_info()]
+    backend = {"cuda": f"cuda{index or 0}", "mps": "metal"}[kind]
+    if not any(name.startswith(backend) for name in found):
+        raise absent_device(device, ["cpu"])
+    parameters.n_gpu_layers = -1
+    parameters.main_gpu = int(index or 0)
 
 
 def _keep_floats(parameters: Any) -> None:

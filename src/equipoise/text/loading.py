@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
+from equipoise.core.devices import check_device
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.text.interface import Backend
 
 
-def load_backend(spec: str, **options: Any) -> Backend:
+def load_backend(spec: str, *, device: str = "auto", **options: Any) -> Backend:
     """Open the model that `spec` names.
 
     Args:
         spec: `llamacpp:NAME_OR_PATH` (GGUF), `transformers:NAME_OR_PATH` (a name, a model or LoRA
             folder, a GGUF file, or the run folder that trained one), or `openai:URL#MODEL`.
+        device: where a local model computes: `auto` (an accelerator where there is one), `cpu`,
+            `cuda`, `cuda:N` or `mps`. An endpoint decides for itself.
         **options: of the back end; see `LlamaCppBackend`, `TransformersBackend`, `OpenAIBackend`.
 
     Raises:
@@ -26,7 +29,9 @@ def load_backend(spec: str, **options: Any) -> Backend:
         raise unknown_name("back end", scheme, [f"{name}:..." for name in schemes])
     if not target:
         raise InvalidInput(f"{spec!r} names no model; write e.g. {scheme}:smollm2-135m")
-    return schemes[scheme](target, options)
+    check_device(device)
+    local = {} if scheme == "openai" else {"device": device}
+    return schemes[scheme](target, local | options)
 
 
 def _llamacpp(target: str, options: dict[str, Any]) -> Backend:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.core import store
 from equipoise.core.console import note
+from equipoise.core.devices import absent_device, check_device
 from equipoise.core.errors import InvalidInput, MissingData, nearest, unknown_name
 from equipoise.core.extras import require
 from equipoise.core.files import sha256_file
@@ -287,6 +288,7 @@ def load_source(
 
 def find_device(device: str) -> "torch.device":
     """Return the torch device called `device`; `auto` is an accelerator where there is one."""
+    check_device(device)
     import torch
 
     found = {
@@ -296,17 +298,10 @@ def find_device(device: str) -> "torch.device":
     }
     if device == "auto":
         return torch.device("cuda" if found["cuda"] else "cpu")
-    kind = device.partition(":")[0]
-    if kind not in found:
-        raise unknown_name("device", device, ["auto", *found])
-    try:
-        place = torch.device(device)
-    except RuntimeError:
-        raise unknown_name("device", device, ["auto", *found]) from None
-    if not found[kind] or (kind == "cuda" and (place.index or 0) >= torch.cuda.device_count()):
-        usable = ", ".join(name for name, usable in found.items() if usable)
-        raise InvalidInput(f"device {device!r} is not on this machine; usable: auto, {usable}")
-    return place
+    kind, _, index = device.partition(":")
+    if not found[kind] or (kind == "cuda" and int(index or 0) >= torch.cuda.device_count()):
+        raise absent_device(device, [name for name, usable in found.items() if usable])
+    return torch.device(device)
 
 
 def _unloadable(source: ModelSource, error: Exception) -> Exception:

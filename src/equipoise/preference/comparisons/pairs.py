@@ -22,7 +22,7 @@ def from_pair(prompt: Text, chosen: Text, rejected: Text, *, id: str | None = No
         id: Identifier; None derives one from the content, so equal pairs get equal ids.
 
     Raises:
-        InvalidInput: something that is neither a text nor chat messages; names the argument.
+        InvalidInput: something that is neither a text nor chat messages.
 
     >>> to_pair(from_pair("2+2?", "4", "5"))
     {'prompt': '2+2?', 'chosen': '4', 'rejected': '5'}

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput, nearest
 
 OUTCOMES = ("a", "b", "tie", "both_bad")
@@ -75,7 +76,7 @@ def check_models(models: Sequence[str]) -> tuple[str, ...]:
 
 def check_weights(weights: ArrayLike, n: int) -> NDArray[np.float64]:
     """Return weights (n,) as float64; raises `InvalidInput` naming the row of a bad one."""
-    values = np.asarray(weights, dtype=np.float64)
+    values = as_floats("weights", weights)
     if values.shape != (n,):
         raise InvalidInput(f"weights must have one entry for each of {n} rows, got {values.shape}")
     bad = ~(np.isfinite(values) & (values >= 0))

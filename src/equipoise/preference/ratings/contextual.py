@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, log_expit
 
+from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput
 from equipoise.preference.ratings.bradley_terry import (
     RatingFit,
@@ -129,7 +130,7 @@ def _style_counts(text: str) -> tuple[int, int, int, int]:
 
 
 def _check_features(features: ArrayLike, n: int) -> Floats:
-    z = np.asarray(features, dtype=np.float64)
+    z = as_floats("features", features)
     if z.ndim == 1 and len(z) == n:
         z = z[:, None]
     if z.ndim != 2 or len(z) != n:

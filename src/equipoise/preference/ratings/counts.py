@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput
 from equipoise.preference.ratings.coding import (
     OUTCOMES,
@@ -43,9 +44,9 @@ class PairCounts:
         models = check_models(self.models)
         pairs = np.asarray(self.pairs, dtype=np.intp).reshape(-1, 2)
         m = len(pairs)
-        wins = np.asarray(self.wins, dtype=np.float64).reshape(-1, 2)
-        ties = np.asarray(self.ties, dtype=np.float64).reshape(-1)
-        both_bad = np.asarray(self.both_bad, dtype=np.float64).reshape(-1)
+        wins = as_floats("wins", self.wins).reshape(-1, 2)
+        ties = as_floats("ties", self.ties).reshape(-1)
+        both_bad = as_floats("both_bad", self.both_bad).reshape(-1)
         if not len(both_bad):
             both_bad = np.zeros(m)
         if not len(wins) == len(ties) == len(both_bad) == m:
@@ -205,8 +206,8 @@ def counts_from_matrix(
     Raises:
         InvalidInput: not square, negative or not finite, a diagonal entry, ties not symmetric.
     """
-    won = np.asarray(wins, dtype=np.float64)
-    tied = np.zeros_like(won) if ties is None else np.asarray(ties, dtype=np.float64)
+    won = as_floats("wins", wins)
+    tied = np.zeros_like(won) if ties is None else as_floats("ties", ties)
     k = len(won) if won.ndim else 0
     for name, matrix in (("wins", won), ("ties", tied)):
         if matrix.shape != (k, k):

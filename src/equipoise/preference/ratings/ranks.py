@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput
 from equipoise.preference.ratings.bootstrap import RatingSamples, percentile_ends
 from equipoise.preference.ratings.bradley_terry import RatingFit, normal_quantile
@@ -30,7 +31,8 @@ def rank_sets(fit_or_samples: RatingFit | RatingSamples, *, level: float = 0.95)
 
     A model is surely better than another where the `level` interval of the difference of their
     strengths lies above 0: a normal interval from the full covariance of a fit, or percentiles of
-    the replicates. Neither depends on the anchor. A model without a rating is separated from none.
+    the replicates. Neither depends on the anchor. In a fit, a model
+    without a rating is separated from none; replicates that do not rate a model are left out.
 
     >>> from equipoise.preference.ratings import counts_from_matrix, fit_bradley_terry
     >>> sets = rank_sets(fit_bradley_terry(counts_from_matrix([[0, 90], [10, 0]])))
@@ -64,7 +66,7 @@ def overlap_ranks(low: ArrayLike, high: ArrayLike) -> NDArray[np.intp]:
     >>> overlap_ranks([3.0, 1.0, 0.0], [4.0, 3.5, 0.5]).tolist()
     [1, 1, 3]
     """
-    lows, highs = (np.asarray(x, dtype=np.float64) for x in (low, high))
+    lows, highs = (as_floats(name, x) for name, x in (("low", low), ("high", high)))
     if lows.ndim != 1 or lows.shape != highs.shape:
         raise InvalidInput(f"low and high must be (K,) alike, got {lows.shape} and {highs.shape}")
     if (lows > highs).any():

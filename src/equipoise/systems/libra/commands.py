@@ -13,7 +13,12 @@ from equipoise.systems.libra.config import LibraConfig
 
 
 def demo(
-    *, preset: str = "tiny", seed: int = 0, out: Path | None = None, **changes: str
+    *,
+    preset: str = "tiny",
+    seed: int = 0,
+    out: Path | None = None,
+    device: str = "auto",
+    **changes: str,
 ) -> dict[str, Any]:
     """Rank four variants of the embedded model on the shipped tasks, and write a report.
 
@@ -23,6 +28,7 @@ def demo(
         preset: tiny (under a minute), small or paper.
         seed: of the bootstrap.
         out: run folder; an interrupted run in it is continued.
+        device: where the model computes.
         **changes: fields of LibraConfig.
     """
     from equipoise.systems.libra.evaluation_run import (
@@ -37,7 +43,7 @@ def demo(
     begun = time.monotonic()
     config = load_config(LibraConfig, overrides=changes, preset=preset)
     with open_run("demo", config, preset=preset, seed=seed, out=out) as run:
-        results = evaluate_into(run, config)
+        results = evaluate_into(run, config, device=device)
         board = board_of(results, config, seed=seed)
         save_board(board, run.path)
         report = save_report(board, run.path, title="Libra: demo", lead=headline(board))
@@ -63,6 +69,7 @@ def evaluate(
     max_tokens: int = 256,
     seed: int = 0,
     out: Path | None = None,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Put tasks to contenders; the same line with --out goes on where it was cut off.
 
@@ -77,6 +84,7 @@ def evaluate(
         max_tokens: longest answer of the embedded variants.
         seed: recorded with the run.
         out: run folder.
+        device: where local models compute.
     """
     from equipoise.systems.libra.evaluation_run import evaluate_into, open_run
 
@@ -91,7 +99,7 @@ def evaluate(
         rate=rate,
     )
     with open_run("evaluate", config, preset="custom", seed=seed, out=out) as run:
-        results = evaluate_into(run, config)
+        results = evaluate_into(run, config, device=device)
         rows = [
             {
                 "model": row.model,

@@ -32,7 +32,7 @@ KEYS = {
 }
 
 
-def load_contenders(path: str | Path) -> list[Contender]:
+def load_contenders(path: str | Path, *, device: str = "auto") -> list[Contender]:
     """Return the contenders of a TOML file, in its order.
 
     Embedded contenders of one model share one server, which starts at the first request.
@@ -42,6 +42,7 @@ def load_contenders(path: str | Path) -> list[Contender]:
             `released`, `retired`, `weight`; `scripted` also `replies`, `chunk_chars`, `delay_ms`,
             `fail_after_chunks`; `embedded` `model`, `system`, `temperature`, `top_p`, `max_tokens`,
             `seed`; `openai` these and `base_url`, `api_key_env`, `extra_body`.
+        device: where embedded models compute.
 
     Raises:
         MissingData: no such file.
@@ -72,7 +73,7 @@ def load_contenders(path: str | Path) -> list[Contender]:
     for place, table in enumerate(tables):
         where = f"line {lines[place]}" if place < len(lines) else f"contender {place + 1}"
         try:
-            contenders.append(_contender(table, shared))
+            contenders.append(_contender(table, shared, device))
         except InvalidInput as error:
             raise InvalidInput(f"{path}, {where}: {error}") from None
     try:
@@ -82,7 +83,9 @@ def load_contenders(path: str | Path) -> list[Contender]:
     return contenders
 
 
-def _contender(table: Mapping[str, Any], shared: dict[str, SharedBackend]) -> Contender:
+def _contender(
+    table: Mapping[str, Any], shared: dict[str, SharedBackend], device: str
+) -> Contender:
     kind = table.get("kind")
     if kind not in KEYS:
         raise unknown_name("kind", kind, KEYS)
@@ -107,7 +110,7 @@ def _contender(table: Mapping[str, Any], shared: dict[str, SharedBackend]) -> Co
     system = _text(table, "system")
     if kind == "embedded":
         model = _text(table, "model") or EMBEDDED_MODEL
-        backend = shared.setdefault(model, embedded_backend(model))
+        backend = shared.setdefault(model, embedded_backend(model, device=device))
         return BackendContender(listing, kind, "llamacpp", model, backend, system, sampling)
     return _endpoint(table, listing, system, sampling)
 

@@ -153,9 +153,9 @@ class SharedBackend:
                 self._backend = None
 
 
-def embedded_backend(model: str = EMBEDDED_MODEL) -> SharedBackend:
+def embedded_backend(model: str = EMBEDDED_MODEL, *, device: str = "auto") -> SharedBackend:
     """Return the one local server that all variants of an embedded model share."""
-    return SharedBackend(f"llamacpp:{model}", {})
+    return SharedBackend(f"llamacpp:{model}", {"device": device})
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,9 @@ def check_names(contenders: Sequence[Contender]) -> None:
             raise InvalidInput(f"two contenders are called {name!r}; names must be unique")
 
 
-def default_contenders(*, max_tokens: int = 128) -> tuple[list[Contender], str]:
+def default_contenders(
+    *, max_tokens: int = 128, device: str = "auto"
+) -> tuple[list[Contender], str]:
     """Return four variants of the embedded model, or four scripted contenders, and a line on which.
 
     The line is empty where the embedded model is there.
@@ -279,7 +281,7 @@ def default_contenders(*, max_tokens: int = 128) -> tuple[list[Contender], str]:
             scripted_contenders(),
             f"scripted contenders stand in for the embedded model: {error}",
         )
-    shared = embedded_backend()
+    shared = embedded_backend(device=device)
     variants: dict[str, tuple[str | None, float]] = {
         "plain": (None, 0.0),
         "warm": (None, 0.9),

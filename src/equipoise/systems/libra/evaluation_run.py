@@ -25,12 +25,12 @@ SHOWN_ANSWERS = 60
 
 
 @contextmanager
-def opened_contenders(config: LibraConfig) -> Iterator[list[Contender]]:
+def opened_contenders(config: LibraConfig, device: str = "auto") -> Iterator[list[Contender]]:
     """Yield the contenders that a configuration names, and stop their back ends afterwards."""
     if config.contenders:
-        contenders = load_contenders(config.contenders)
+        contenders = load_contenders(config.contenders, device=device)
     else:
-        contenders, line = default_contenders(max_tokens=config.max_tokens)
+        contenders, line = default_contenders(max_tokens=config.max_tokens, device=device)
         if line:
             note(line)
     try:
@@ -56,15 +56,15 @@ def open_run(verb: str, config: LibraConfig, *, preset: str, seed: int, out: Pat
     return Run.create("libra", verb, config, preset=preset, seed=seed, folder=out)
 
 
-def evaluate_into(run: Run, config: LibraConfig) -> list[TaskResult]:
+def evaluate_into(run: Run, config: LibraConfig, *, device: str = "auto") -> list[TaskResult]:
     """Put the configured tasks to the configured contenders; answers and rows go into the run."""
-    with opened_contenders(config) as contenders, ExitStack() as stack:
+    with opened_contenders(config, device) as contenders, ExitStack() as stack:
         judge = None
         if config.judge:
             from equipoise.evaluation import LLMJudge
             from equipoise.text import load_backend
 
-            judge = LLMJudge(stack.enter_context(load_backend(config.judge)))
+            judge = LLMJudge(stack.enter_context(load_backend(config.judge, device=device)))
         results = ask_contenders(
             contenders,
             config.tasks,

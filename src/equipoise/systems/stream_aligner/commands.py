@@ -20,7 +20,12 @@ _ROOM = "stream_aligner"
 
 
 def demo(
-    *, preset: str = "tiny", seed: int = 0, out: Path | None = None, **changes: str
+    *,
+    preset: str = "tiny",
+    seed: int = 0,
+    out: Path | None = None,
+    device: str = "auto",
+    **changes: str,
 ) -> dict[str, Any]:
     """Have a real model add numbers with and without review, and write a report.
 
@@ -31,6 +36,7 @@ def demo(
         preset: tiny (under a minute), small or paper.
         seed: of the questions and the simulated worlds.
         out: run folder; an interrupted run in it is continued.
+        device: where the model computes.
         **changes: fields of StreamAlignerConfig.
     """
     from equipoise.report import Report
@@ -40,7 +46,7 @@ def demo(
     config = load_config(StreamAlignerConfig, overrides=changes, preset=preset)
     with Run.create(_ROOM, "demo", config, preset=preset, seed=seed, folder=out) as run:
         model = demonstration.model_at_hand(config)
-        found = demonstration.answer_questions(run, config, model, seed)
+        found = demonstration.answer_questions(run, config, model, seed, device)
         measured = demonstration.measure(found)
         report_page.show_on_terminal(found, measured)
         report = Report("Stream Aligner: demo", _headline(measured, model))
@@ -169,6 +175,7 @@ def correct(
     rounds: int | None = None,
     max_tokens: int = 512,
     seed: int = 0,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Answer a file of questions, every sentence reviewed; the same line again continues it.
 
@@ -182,6 +189,7 @@ def correct(
         rounds: sentences to review; all by default.
         max_tokens: longest answer.
         seed: of sampled answers.
+        device: where local models compute.
     """
     from equipoise.systems.stream_aligner import batch
     from equipoise.systems.stream_aligner.correctors import make_corrector
@@ -190,9 +198,10 @@ def correct(
 
     asked = batch.read_questions(questions)
     options = LoopOptions(mode=mode, rounds=rounds, speculate=True)
-    review = make_corrector(corrector)
+    places = {"device": device} if corrector.startswith("prompted:") else {}
+    review = make_corrector(corrector, **places)
     with (
-        open_upstream(upstream, max_tokens=max_tokens, seed=seed) as source,
+        open_upstream(upstream, max_tokens=max_tokens, seed=seed, device=device) as source,
         progress("questions", len(asked)) as bar,
     ):
         rows = batch.correct_file(

@@ -54,7 +54,7 @@ class Answered:
 
 
 def answer_questions(
-    run: "Run", config: StreamAlignerConfig, model: str, seed: int
+    run: "Run", config: StreamAlignerConfig, model: str, seed: int, device: str = "auto"
 ) -> list[Answered]:
     """Have `model` answer everything, raw and reviewed; what the run holds already is kept."""
     sums = sum_questions(config.sum_questions, config.numbers, seed)
@@ -67,7 +67,7 @@ def answer_questions(
     with progress("model answers, corrector reviews", len(sums) + len(opens)) as bar:
         for name, questions in (("sums", [q.text for q in sums]), ("open", opens)):
             examples = worked_examples(config.numbers) if name == "sums" else []
-            with _upstream(model, config, sums, examples) as upstream:
+            with _upstream(model, config, sums, examples, device) as upstream:
                 rows = correct_file(
                     questions,
                     upstream,
@@ -113,6 +113,7 @@ def _upstream(
     config: StreamAlignerConfig,
     sums: list[SumQuestion],
     examples: list[tuple[str, str]],
+    device: str,
 ) -> Iterator[Upstream]:
     if model == "scripted":
         yield _slipping_upstream(sums)
@@ -120,7 +121,11 @@ def _upstream(
     # Half of the cores: two threads on two cores are slower once anything else runs beside them.
     threads = max(1, (os.cpu_count() or 2) // 2)
     with open_upstream(
-        f"local:{model}", examples=examples, max_tokens=config.max_tokens, threads=threads
+        f"local:{model}",
+        examples=examples,
+        max_tokens=config.max_tokens,
+        threads=threads,
+        device=device,
     ) as upstream:
         yield upstream
 

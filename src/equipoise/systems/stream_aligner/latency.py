@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput
 
 
@@ -30,7 +31,7 @@ def pipeline_period(
     """
     times = {"generate_s": generate_s, "correct_s": correct_s, "restart_s": restart_s}
     for name, value in times.items():
-        _check_seconds(name, np.asarray(value, dtype=np.float64))
+        _check_seconds(name, as_floats(name, value))
     if not 0 <= copy_rate <= 1:
         raise InvalidInput(f"copy_rate is {copy_rate!r}; it must lie in [0, 1]")
     sequential = float(sum(times.values()))
@@ -83,7 +84,7 @@ def simulate_pipeline(
         )
     generate = _per_sentence("generate_s", generate_s, copied.size)
     correct = _per_sentence("correct_s", correct_s, copied.size)
-    _check_seconds("restart_s", np.asarray(restart_s, dtype=np.float64))
+    _check_seconds("restart_s", as_floats("restart_s", restart_s))
     starts = np.empty(copied.size)
     starts[0] = generate[0]
     for k in range(copied.size - 1):
@@ -98,7 +99,7 @@ def simulate_pipeline(
 
 
 def _per_sentence(name: str, value: ArrayLike, count: int) -> NDArray[np.float64]:
-    array = np.asarray(value, dtype=np.float64)
+    array = as_floats(name, value)
     if array.shape not in ((), (count,)):
         raise InvalidInput(f"{name} has shape {array.shape}; it must be a number or ({count},)")
     _check_seconds(name, array)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.stream_aligner.prompts import IGNORED
 
@@ -80,7 +81,7 @@ def induction(
         bad: indices of the bad states.
         steps: number of sentences, >= 1.
     """
-    start = _stochastic("initial", np.atleast_2d(np.asarray(initial, dtype=np.float64)))
+    start = _stochastic("initial", np.atleast_2d(as_floats("initial", initial)))
     move, mend = _stochastic("transition", transition), _stochastic("correction", correction)
     size = start.shape[1]
     if start.shape[0] != 1 or move.shape != (size, size) or mend.shape != (size, size):
@@ -178,7 +179,7 @@ def correction_loss(logits: "torch.Tensor", labels: "torch.Tensor") -> "torch.Te
 
 
 def _stochastic(name: str, matrix: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(matrix, dtype=np.float64)
+    array = as_floats(name, matrix)
     if array.ndim != 2 or array.size == 0:
         raise InvalidInput(f"{name} has shape {array.shape}; it must be a matrix")
     for index, row in enumerate(array):
