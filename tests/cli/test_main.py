@@ -126,6 +126,9 @@ def test_a_run_gets_its_report(call, toy_room):
         ("runs list --room toyroom", 2, "unknown room 'toyroom': did you mean 'toy-room'? Valid:"),
         ("cite toyroom", 2, "unknown room 'toyroom': did you mean 'toy-room'? Valid: "),
         ("cite", 2, "name a room or a run folder to cite, e.g. equipoise cite libra"),
+        ("toy-room train --device cpuu", 2, "unknown device 'cpuu': did you mean 'cpu'? Valid: au"),
+        ("toy-room train --device=cuda", 2, "toy-room train computes on the CPU; it has no use fo"),
+        ("toy-room train --device", 2, "unknown device ''. Valid: auto, cpu, cuda, mps"),
         ("completion bsh", 2, 'Invalid value "bsh" for SHELL.'),
         ("doctor extra", 2, "Unused Tokens: ['extra']"),
     ],
@@ -138,6 +141,12 @@ def test_wrong_lines_get_one_line_and_a_code(line, code, message, call):
     assert len(lines) == 1
     assert lines[0].startswith(f"equipoise: {message}")
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("device", ["--device cpu", "--device=auto"])
+def test_a_verb_that_runs_no_model_takes_the_devices_it_computes_on(device, call):
+    done = call(*f"toy-room train {device} --steps 2 --json".split())
+    assert (done.code, json.loads(done.out)["steps"]) == (0, 2)
 
 
 def test_debug_shows_the_traceback(call):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from equipoise.cli import tour_report
 from equipoise.cli.stages import Stages
 from equipoise.cli.tour import BOARD_KEYS, gather_tasks, tour
 from equipoise.cli.tour_config import TourConfig
@@ -19,6 +20,7 @@ from equipoise.core.config import load_config
 from equipoise.core.errors import InvalidInput, MissingData, RunFailed
 from equipoise.core.runs import Run
 from equipoise.preference.comparisons import Comparison, read_comparisons
+from equipoise.systems.libra.contenders import Listing, ScriptedContender
 
 GSM8K = {"question": "Ann has 2 pens and buys 3. How many?", "answer": "2 + 3 = 5\n#### 5"}
 PROMPT = {"id": 1, "text": "Name three colours.", "type": "knowledge"}
@@ -172,6 +174,55 @@ def test_stages_record_time_memory_and_failure(tmp_path):
     assert rows[2]["remark"] == "broke in two lines"
     assert all(row["peak_bytes"] > 1e6 and row["seconds"] >= 0 for row in rows)
     assert [record.stage for record in run.metrics] == ["one", "two", "three", "four"]
+
+
+def test_a_stage_cut_by_ctrl_c_is_marked_failed(tmp_path):
+    run = Run.create("tour", "tour", {}, folder=tmp_path / "run")
+    stages = Stages(run, total=1)
+    with pytest.raises(KeyboardInterrupt), stages("one", "first", optional=True):
+        raise KeyboardInterrupt
+    assert [row["status"] for row in stages.rows()] == ["failed"]
+
+
+def test_half_a_surrogate_pair_in_a_question_file_costs_its_line_alone(tmp_path, capsys):
+    path = tmp_path / "odd.jsonl"
+    path.write_text(
+        '{"question": "What is \\ud83d?", "answer": "1"}\n{"question": "2?", "answer": "2"}\n'
+    )
+    task = gather_tasks([path], tmp_path / "t", TourConfig())[-1]
+    assert [item.target for item in task.items] == ["2"]
+    assert "line 1 is left out: its question is not valid Unicode" in capsys.readouterr().err
+
+
+class Script(ScriptedContender):
+    def close(self) -> None:
+        pass
+
+
+def test_a_tour_is_done_only_with_its_report_and_goes_on_from_there(tmp_path, monkeypatch):
+    scripted = [
+        Script(Listing(name), (reply,))
+        for name, reply in (("plain", "The answer is 4."), ("reviewed", "I cannot help with that."))
+    ]
+    monkeypatch.setattr("equipoise.cli.tour.pull", lambda name: None)
+    monkeypatch.setattr(
+        "equipoise.cli.tour_contenders.tour_contenders", lambda tokens, device: scripted
+    )
+    write = tour_report.write_tour_report
+
+    def no_room(*args, **options):
+        raise RunFailed("the disk is full")
+
+    monkeypatch.setattr(tour_report, "write_tour_report", no_room)
+    with pytest.raises(RunFailed, match="the disk is full"):
+        tour(out=tmp_path / "run", demos="false", limit="1", replicates="20")
+    assert Run.open(tmp_path / "run").status == "failed"
+    monkeypatch.setattr(tour_report, "write_tour_report", write)
+    answer = tour(out=tmp_path / "run", demos="false", limit="1", replicates="20")
+    assert Run.open(tmp_path / "run").status == "done"
+    page = Path(answer["report"]).read_text(encoding="utf-8")
+    assert '<h2 id="section"></h2>' not in page
+    assert "Question: " in page
 
 
 def command(*options: str) -> list[str]:

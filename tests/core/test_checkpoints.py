@@ -75,6 +75,19 @@ def test_what_cannot_be_saved_is_refused_and_the_old_one_kept(bad, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["c"]
 
 
+@pytest.mark.parametrize(
+    ("arrays", "meta", "message"),
+    [
+        ({"a": [[1.0], [2.0, 3.0]]}, {}, "array 'a' has rows of unequal length"),
+        ({}, {(1, 2): 3}, "meta of checkpoint .* is not JSON-able: keys must be"),
+    ],
+)
+def test_ragged_arrays_and_keys_that_are_no_text_are_refused(arrays, meta, message, tmp_path):
+    with pytest.raises(InvalidInput, match=message):
+        save_checkpoint(tmp_path / "c", arrays, meta)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_meta_keeps_numbers_and_nesting(tmp_path):
     meta = {"a": {"b": [1, 2.5, None, True, "é"]}, "inf": math.inf, "np": np.float64(0.25)}
     loaded = load_checkpoint(save_checkpoint(tmp_path / "c", {}, meta | {"v": np.arange(2)}))

@@ -282,6 +282,8 @@ def test_wrong_files_get_one_line(text, message, tmp_path):
     [
         ("c.json", b'{"steps": 3', "cannot be read"),
         ("c.json", b"[1]", "must hold one object of fields, got list"),
+        ("c.json", b'{"no-value": "steps"}', "no-value is 'steps'; it must be a list of fields"),
+        ("c.toml", b"no-value = [3]", r"no-value is \[3\]; it must be a list of fields"),
         ("c.json", b'{"steps": null}', "field 'steps' got 'None'"),
         ("c.json", b"\xff\xfe", "cannot be read"),
         ("c.json", b"[" * 100_000, "cannot be read"),

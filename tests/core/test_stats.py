@@ -123,6 +123,8 @@ def test_bootstrap_of_rows_gives_numbers_or_arrays():
         (3.0, {}, "needs at least one value, got none"),
         ([1.0, float("nan")], {}, "got NaN among its values; leave missing values out"),
         ([1.0], {"replicates": 0}, "replicates is 0; it must be at least 1"),
+        (["a", "b"], {}, r"values is \['a', 'b'\]; it must hold numbers"),
+        ([[1], [2, 3]], {}, r"values is \[\[1\], \[2, 3\]\]; it must hold numbers, in rows of"),
     ],
 )
 def test_bootstrap_refuses(values, options, message):

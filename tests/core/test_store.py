@@ -123,9 +123,10 @@ def test_changed_and_lost_files_are_noticed_and_mended(place):
     assert (pull("toy-data") / "a.txt").read_bytes() == b"a"
     (folder / "in" / "b.txt").unlink()
     assert verify("toy-data") == ["in/b.txt"]
-    (folder / "manifest.json").write_text("{")
-    assert verify("toy-data") == ["manifest.json"]
-    assert not store.find("toy-data").present
+    for text in ("{", '{"files": ["a.txt"]}', '{"files": {"a.txt": 1}}', "[]"):
+        (folder / "manifest.json").write_text(text)
+        assert verify("toy-data") == ["manifest.json"]
+        assert not store.find("toy-data").present
 
 
 def test_a_model_is_held_to_the_recorded_checksum_not_its_manifest(place):

@@ -100,6 +100,10 @@ def test_shapes():
         ([0.5, 0.5], {"weights": [np.nan, 1.0]}, "each must be a number"),
         ([], {}, "last axis"),
         (0.5, {}, "last axis"),
+        ([[0.5], [0.5, 0.1]], {}, "scores is .*; it must hold numbers, in rows of equal length"),
+        (["good", "bad"], {}, r"scores is \['good', 'bad'\]; it must hold numbers"),
+        ([0.5, 0.5], {"weights": ["a", "b"]}, r"weights is \['a', 'b'\]; it must hold numbers"),
+        ([0.5, 0.5], {"p": "2"}, "p is '2'; it must be at least 1"),
     ],
 )
 @pytest.mark.parametrize("function", [balanced_score, balanced_gradient])

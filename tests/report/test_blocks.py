@@ -34,6 +34,7 @@ def test_a_section_can_be_linked_to(tmp_path):
     html = block_html({"type": "section", "title": "What we <saw>", "text": "It & that"}, tmp_path)
     assert html == '<h2 id="what-we-saw">What we &lt;saw&gt;</h2><p>It &amp; that</p>'
     assert anchor("…") == "section"
+    assert block_html({"type": "section", "title": "", "text": "More"}, tmp_path) == "<p>More</p>"
 
 
 @pytest.mark.parametrize(

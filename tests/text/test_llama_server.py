@@ -1,5 +1,9 @@
 """llama.cpp's server on loopback: options, faults, keys, and that it ends."""
 
+from importlib import import_module
+from types import SimpleNamespace
+from unittest.mock import Mock
+
 import httpx2
 import pytest
 
@@ -22,6 +26,25 @@ def test_bad_options_are_named(gguf, monkeypatch, options, words):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(InvalidInput, match=words), llama_server(gguf, **options):
         pass
+
+
+llama_server_module = import_module("equipoise.text.llama_server")  # the package has a function
+
+
+@pytest.mark.parametrize(
+    ("device", "layers", "main"),
+    [("auto", None, None), ("cpu", 0, None), ("cuda:1", -1, 1), ("mps", -1, 0)],
+)
+def test_layers_go_to_the_device_that_the_build_has(device, layers, main, monkeypatch):
+    devices = [{"name": name} for name in ("CPU", "CUDA0", "CUDA1", "Metal")]
+    monkeypatch.setattr(
+        llama_server_module, "_llama", lambda: Mock(get_device_info=lambda: devices)
+    )
+    parameters = SimpleNamespace(n_gpu_layers=None, main_gpu=None)
+    llama_server_module._place(parameters, device)
+    assert (parameters.n_gpu_layers, parameters.main_gpu) == (layers, main)
+    with pytest.raises(InvalidInput, match="device 'cuda:2' is not on this machine"):
+        llama_server_module._place(parameters, "cuda:2")
 
 
 def test_a_truncated_model_is_refused_before_it_is_loaded(gguf, tmp_path):

@@ -51,6 +51,19 @@ def test_a_model_that_was_not_pulled_names_the_command(monkeypatch, tmp_path):
         load_encoder("all-minilm-l6-v2")
 
 
+@pytest.mark.parametrize("scheme", ["llamacpp", "transformers"])
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("gpu", "unknown device 'gpu': did you mean 'cpu'"),
+        ("cuda:9", "device 'cuda:9' is not on this machine; usable: auto, cpu"),
+    ],
+)
+def test_a_device_that_is_not_here_is_said(scheme, device, words, gguf):
+    with pytest.raises(InvalidInput, match=words):
+        load_backend(f"{scheme}:{gguf}", device=device)
+
+
 def test_options_are_checked_and_passed():
     with pytest.raises(InvalidInput, match="did you mean 'timeout'"):
         load_backend("openai:http://127.0.0.1:1/v1#m", timeut=3)

@@ -161,10 +161,11 @@ def _task_file(path: Path, folder: Path) -> Path:
         )
     solved = "answer" in first
     wanted = (column, "answer") if solved else (column,)
-    for line, row in rows:
-        if lacks := [name for name in wanted if row.get(name) in (None, "")]:
-            note(f"    {path}, line {line} is left out: it has no {lacks[0]}")
-    rows = [pair for pair in rows if all(pair[1].get(name) not in (None, "") for name in wanted)]
+    flaws = {line: _flaw(row, wanted) for line, row in rows}
+    for line, flaw in flaws.items():
+        if flaw:
+            note(f"    {path}, line {line} is left out: {flaw}")
+    rows = [(line, row) for line, row in rows if not flaws[line]]
     items = [
         {"id": str(line), "question": str(row[column])}
         | ({"target": str(row["answer"])} if solved else {})
@@ -183,6 +184,17 @@ def _task_file(path: Path, folder: Path) -> Path:
         text += '\n[scorer_options]\nexpect = "comply"\n'
     write_atomic(folder / f"{name}.jsonl", "".join(json.dumps(item) + "\n" for item in items))
     return write_atomic(folder / f"{name}.toml", text)
+
+
+def _flaw(row: dict[str, Any], wanted: Sequence[str]) -> str:
+    """Return why a row cannot be asked; empty where it can."""
+    for name in wanted:
+        value = row.get(name)
+        if value is None or value == "":
+            return f"it has no {name}"
+        if any("\ud800" <= letter <= "\udfff" for letter in str(value)):
+            return f"its {name} is not valid Unicode (half of a surrogate pair)"
+    return ""
 
 
 def _answers(

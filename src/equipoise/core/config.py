@@ -77,7 +77,7 @@ def load_config(
         base = presets(preset)
     changes: dict[str, Any] = {} if path is None else _read(Path(path))
     without = changes.pop(_NO_VALUE, [])
-    if not isinstance(without, list):
+    if not isinstance(without, list) or not all(isinstance(name, str) for name in without):
         raise InvalidInput(f"{path}: {_NO_VALUE} is {without!r}; it must be a list of fields")
     for field in without:
         put(changes, field, None)
