@@ -17,6 +17,8 @@ from equipoise.systems.rflaf.ridge import SMOOTH_RATIOS
 from equipoise.systems.rflaf.varpro import Descent, descend
 
 _SCREENING = 15
+_TRIAL = 6
+_REFINE_TOL = 1e-3
 _TIE = 1e-9
 MAX_AUTO_RANK = 4
 
@@ -71,30 +73,25 @@ class _State:
     score: float
 
 
-def fit_activation(problem: Problem, search: Search, warm: Array | None = None) -> ActivationFit:
+def fit_activation(problem: Problem, search: Search) -> ActivationFit:
     """Learn the activation of a problem.
 
     Args:
         problem: rows or lifted moments.
         search: how to look.
-        warm: an activation (R, N) found on a part of the data; then the only start.
 
     Raises:
         RunFailed: no start gave a finite objective.
     """
     if search.rank != "auto":
-        return _fit_rank(problem, search, int(search.rank), warm)
+        return _fit_rank(problem, search, int(search.rank))
     best: ActivationFit | None = None
     for rank in range(1, min(MAX_AUTO_RANK, problem.basis.size) + 1):
-        found = _fit_rank(problem, search, rank, warm if _fits(warm, rank) else None)
+        found = _fit_rank(problem, search, rank)
         if best is None or found.gcv < best.gcv * (1 - _TIE):
             best = found
     assert best is not None
     return best
-
-
-def _fits(warm: Array | None, rank: int) -> bool:
-    return warm is not None and warm.shape[0] == rank
 
 
 def starting_points(problem: Problem, search: Search, rank: int) -> list[Array]:
@@ -112,12 +109,9 @@ def starting_points(problem: Problem, search: Search, rank: int) -> list[Array]:
     ]
 
 
-def _fit_rank(problem: Problem, search: Search, rank: int, warm: Array | None) -> ActivationFit:
-    points = [warm] if warm is not None else starting_points(problem, search, rank)
-    if search.solver == "als":
-        move: Callable[..., Descent] = partial(alternate, problem, tol=search.tol)
-    else:
-        move = partial(descend, problem, tol=search.tol)
+def _fit_rank(problem: Problem, search: Search, rank: int) -> ActivationFit:
+    points = starting_points(problem, search, rank)
+    move = _mover(problem, search)
     screening = min(_SCREENING, search.max_iter)
     work = Parallel(n_jobs=search.n_jobs, prefer="threads")
     tried = work(delayed(_start)(problem, search, move, a, screening) for a in points)
@@ -145,6 +139,41 @@ def _fit_rank(problem: Problem, search: Search, rank: int, warm: Array | None) -
         gcv=state.score if search.alpha == "gcv" else _gcv(problem, state),
         history=history,
         starts=tuple(s.descent.value for s in states),
+    )
+
+
+def _mover(problem: Problem, search: Search, *, near: bool = False) -> Callable[..., Descent]:
+    """Return the solver; `near` says that it starts close to a minimum."""
+    if search.solver == "als":
+        return partial(alternate, problem, tol=search.tol)
+    return partial(descend, problem, tol=search.tol, near=near)
+
+
+def refine_activation(problem: Problem, search: Search, found: ActivationFit) -> ActivationFit:
+    """Go on, on more rows, from an activation found on a part: alpha and activation by turns."""
+    search = replace(search, tol=max(search.tol, _REFINE_TOL))
+    ratio = found.smooth / found.alpha if found.alpha > 0 else 0.0
+    alpha = None if search.selects else found.alpha
+    move = _mover(problem, search, near=True)
+    if alpha is not None and not isinstance(search.smooth, str):
+        descent = move(found.coef, alpha, found.smooth, max_iter=search.max_iter)
+        state = _State(descent, alpha, found.smooth, descent.value)
+    else:
+        state = _round(problem, search, move, found.coef, ratio, search.max_iter, alpha)
+        for _ in range(2 if search.selects else 0):
+            again = _round(problem, search, move, state.descent.coef, ratio, search.max_iter)
+            if again.alpha == state.alpha or again.score > state.score * (1 + _TIE):
+                break
+            state = again
+    return ActivationFit(
+        coef=state.descent.coef,
+        readout=state.descent.evaluation.readout,
+        alpha=state.alpha,
+        smooth=state.smooth,
+        objective=state.descent.value,
+        gcv=state.score if search.alpha == "gcv" else _gcv(problem, state),
+        history=state.descent.history,
+        starts=found.starts,
     )
 
 
@@ -223,9 +252,10 @@ def _polish(
             if settled or left <= 0:
                 break
     if search.smooth == "gcv":
-        state, first = _choose_smooth(problem, search, move, state, first)
+        state, first = _choose_smooth(problem, search, state, first)
     # to the end at last: where it lands must not depend on how the search got here
-    descent = move(state.descent.coef, state.alpha, state.smooth, max_iter=search.max_iter)
+    end = _mover(problem, search, near=True)
+    descent = end(state.descent.coef, state.alpha, state.smooth, max_iter=search.max_iter)
     if descent.value <= state.descent.value:
         first = first + descent.history[1:]
         state = replace(state, descent=descent)
@@ -238,7 +268,6 @@ def _polish(
 def _choose_smooth(
     problem: Problem,
     search: Search,
-    move: Callable[..., Descent],
     state: _State,
     history: tuple[float, ...],
 ) -> tuple[_State, tuple[float, ...]]:
@@ -246,7 +275,7 @@ def _choose_smooth(
     judged = replace(search, alpha="gcv") if not search.selects else search
     score = _score(problem, judged, state.descent.coef, state.alpha, state.smooth)
     best = replace(state, score=score)
-    steps = min(_SCREENING, search.max_iter)
+    steps, move = min(_TRIAL, search.max_iter), _mover(problem, judged, near=True)
     for ratio in SMOOTH_RATIOS[1:]:
         moved = _round(problem, judged, move, best.descent.coef, ratio, steps, alpha=state.alpha)
         if moved.score < best.score * (1 - _TIE):

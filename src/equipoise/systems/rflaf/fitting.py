@@ -8,7 +8,12 @@ import numpy as np
 from equipoise.core.errors import InvalidInput
 from equipoise.core.seeding import stream
 from equipoise.systems.rflaf.adam import AdamOptions, train_adam
-from equipoise.systems.rflaf.choosing import ActivationFit, Search, fit_activation
+from equipoise.systems.rflaf.choosing import (
+    ActivationFit,
+    Search,
+    fit_activation,
+    refine_activation,
+)
 from equipoise.systems.rflaf.fitted import (
     FittedModel,
     band_covariance,
@@ -174,11 +179,7 @@ def _coarse_to_fine(problem: RowProblem, calibration: Calibration, plan: Plan) -
     )
     first = fit_activation(coarse, plan.search)
     steps = min(plan.search.max_iter, _FINE_ITERATIONS)
-    search = replace(plan.search, rank=first.coef.shape[0], max_iter=steps)
-    if isinstance(search.smooth, str):
-        search = replace(search, smooth=first.smooth)
-    found = fit_activation(problem, search, first.coef)
-    return replace(found, starts=first.starts)
+    return refine_activation(problem, replace(plan.search, max_iter=steps), first)
 
 
 def _readout_on_all_rows(

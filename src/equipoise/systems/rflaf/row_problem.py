@@ -1,6 +1,8 @@
 """The fitting problem from rows, in bounded memory."""
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterable, Iterator
+from functools import reduce
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -28,52 +30,65 @@ _SPECTRAL_ROWS = 1000
 
 
 class PointBlock:
-    """Some rows' points as sparse weights on the nodes of an interpolation."""
+    """Some rows' points: the cell and the weights of each in an interpolation."""
 
     def __init__(self, z: Array, way: Interpolation) -> None:
         self.shape = z.shape
-        number, weight = way.entries(z.ravel())
-        self.number = np.ascontiguousarray(number).ravel()
-        self.weight = np.ascontiguousarray(weight).ravel()
-        self.per_point, self.nodes = way.per_point, way.nodes
+        self.cell, self.weights = way.entries(z.ravel())
+        self.nodes = way.nodes
 
-    def points(self) -> csr_matrix:
-        """Return the matrix from nodes to points, (n*M, C)."""
-        return self._matrix(self.weight, self.number, self.per_point, self.nodes.shape[0])
+    def _matrices(
+        self, data: list[Array], number: Array, per_row: int, columns: int
+    ) -> list[csr_matrix]:
+        """Return one sparse matrix for each weight; they share their places."""
+        start = np.arange(0, number.size + 1, per_row, dtype=np.int32)
+        shape = (start.size - 1, columns)
+        return [csr_matrix((one, number, start), shape=shape, copy=False) for one in data]
 
-    def _matrix(self, data: Array, number: Array, per_row: int, columns: int) -> csr_matrix:
-        start = np.arange(0, data.size + 1, per_row, dtype=np.int32)
-        return csr_matrix((data, number, start), shape=(start.size - 1, columns), copy=False)
+    def points(self) -> list[csr_matrix]:
+        """Return the matrices from cells to points, each (n*M, C)."""
+        return self._matrices(self.weights, self.cell, 1, self.nodes.shape[1])
 
     def values(self, a: Array) -> Array:
         """Return the features sigma_r(z_m), (n, M*R)."""
-        return _times(self.points(), self.nodes @ a.T).reshape(self.shape[0], -1)
+        terms = zip(self.points(), self.nodes @ a.T, strict=True)
+        return _sum(_times(matrix, node) for matrix, node in terms).reshape(self.shape[0], -1)
 
     def adjoint(self, u: Array) -> Array:
         """Return sum over points of u (n*M, R) times B_i, (R, N)."""
-        return (self.nodes.T @ _times(self.points().T, u)).T
+        terms = zip(self.points(), self.nodes, strict=True)
+        return _sum(_times(matrix.T, u).T @ node for matrix, node in terms)
 
     def design(self, readout: Array) -> Array:
         """Return Psi, (n, K, R, N)."""
         n, m = self.shape
-        out = np.empty((n, readout.shape[2], readout.shape[1], self.nodes.shape[1]))
-        weight = self.weight.reshape(n, m, self.per_point)
+        out = np.empty((n, readout.shape[2], readout.shape[1], self.nodes.shape[2]))
         for k in range(out.shape[1]):
             for r in range(out.shape[2]):
-                data = (weight * readout[:, r, k][:, None]).ravel()
-                matrix = self._matrix(data, self.number, m * self.per_point, self.nodes.shape[0])
-                out[:, k, r] = matrix @ self.nodes
+                data = [(w.reshape(n, m) * readout[:, r, k]).ravel() for w in self.weights]
+                matrices = self._matrices(data, self.cell, m, self.nodes.shape[1])
+                terms = zip(matrices, self.nodes, strict=True)
+                out[:, k, r] = _sum(matrix @ node for matrix, node in terms)
         return out
 
     def lifted(self, u: Array) -> Array:
         """Return sum over rows of B_i(z_m) u_k, (M, N, K)."""
         n, m = self.shape
-        c = self.nodes.shape[0]
-        offset = (np.arange(m, dtype=np.int32) * c)[:, None]
-        number = (self.number.reshape(n, m, self.per_point) + offset).ravel()
-        matrix = self._matrix(self.weight, number, m * self.per_point, m * c)
-        sums = _times(matrix.T, u).reshape(m, c, -1).transpose(0, 2, 1)
-        return (sums.reshape(-1, c) @ self.nodes).reshape(m, u.shape[1], -1).transpose(0, 2, 1)
+        cells = self.nodes.shape[1]
+        place = np.arange(m, dtype=np.int32) * np.int32(cells)
+        number = (self.cell.reshape(n, m) + place).ravel()
+        matrices = self._matrices(self.weights, number, m, m * cells)
+        outputs = u.shape[1]
+        sums = (
+            _times(matrix.T, u).reshape(m, cells, outputs).transpose(0, 2, 1) @ node
+            for matrix, node in zip(matrices, self.nodes, strict=True)
+        )
+        return _sum(sums).transpose(0, 2, 1)
+
+
+def _sum(terms: Iterable[Array]) -> Array:
+    """Return the sum of arrays, made in the first one's place."""
+    return reduce(operator.iadd, terms)
 
 
 def _times(matrix: csr_matrix, dense: Array) -> Array:
@@ -119,7 +134,7 @@ class RowProblem:
         self.targets = (y - self.target_mean) * self.root[:, None]
         self._way = Interpolation(basis, exact=exact)
         self._chunk_bytes = chunk_bytes
-        each = self.n_components * self._way.per_point * 12
+        each = self.n_components * (8 * self._way.per_point + 4)
         self._step = max(1, min(len(rows), chunk_bytes // each))
         self._kept: PointBlock | None = None
 

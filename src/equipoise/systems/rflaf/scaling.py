@@ -68,10 +68,18 @@ def draw_projection(
 
 def weighted_quantile(values: Array, weights: Array, q: float) -> float:
     """Return the least value whose cumulative weight reaches q; equal for weights and repeats."""
-    order = np.argsort(values, kind="stable")
-    total = np.cumsum(weights[order])
-    place = np.searchsorted(total, q * total[-1] * (1 - 1e-12))
-    return float(values[order[min(place, values.size - 1)]])
+    total = float(weights.sum())
+    count = max(1, min(values.size, int(2 * (1 - q) * values.size) + 100))
+    while True:  # only the highest values are put in order
+        top = np.argpartition(values, values.size - count)[values.size - count :]
+        below = total - float(weights[top].sum())
+        if count == values.size or below < q * total * (1 - 1e-9):
+            break
+        count = min(values.size, 8 * count)
+    order = top[np.argsort(values[top])]
+    reached = (below if count < values.size else 0.0) + np.cumsum(weights[order])
+    place = np.searchsorted(reached, q * total * (1 - 1e-12))
+    return float(values[order[min(place, order.size - 1)]])
 
 
 def column_moments(X: Array, sample_weight: Array) -> tuple[Array, Array]:

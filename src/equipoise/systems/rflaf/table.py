@@ -148,44 +148,44 @@ def _slopes(coef: Array, basis: Basis, knots: Array) -> Array:
 
 
 class Interpolation:
-    """B_i(z) = sum_c weight_c(z) nodes[c, i]: a few non-zero weights for each point.
+    """B_i(z) = sum_k weight_k(z) nodes[k, cell(z), i]: a few weights for each point.
 
     With few functions, or polynomials, the weights are the basis values themselves and `nodes` is
     the identity, which is exact.
 
     Attributes:
-        nodes: (C, N).
-        per_point: non-zero weights a point.
+        nodes: (J, C, N), J weights a point and C cells.
     """
 
     def __init__(self, basis: Basis, *, exact: bool = False) -> None:
         self.basis = basis
         self.direct = exact or basis.kind == "poly" or basis.size <= 6
         if self.direct:
-            self.nodes = np.eye(basis.size)
-            self.per_point = basis.size
+            self.nodes = np.eye(basis.size)[:, None, :]
             return
         spacing = basis.spacing
         self._grid = KnotGrid.of(basis, int(np.ceil(32 * max(1.0, spacing / basis.bandwidth))))
-        # node 2j: value at knot j, node 2j+1: slope there
-        self.nodes = np.empty((2 * self._grid.knots.size, basis.size))
-        self.nodes[0::2] = basis.values(self._grid.knots)
-        self.nodes[1::2] = basis.derivatives(self._grid.knots)
-        self.per_point = 4
+        value, slope = basis.values(self._grid.knots), basis.derivatives(self._grid.knots)
+        length = np.diff(self._grid.knots)[:, None]
+        ends = (value[:-1], length * slope[:-1], value[1:], length * slope[1:])
+        self.nodes = np.stack(ends)
 
-    def entries(self, z: Array) -> tuple[NDArray[np.int32], Array]:
-        """Return node numbers and weights for flat z (P,), each (P, per_point)."""
+    @property
+    def per_point(self) -> int:
+        """Weights of a point."""
+        return len(self.nodes)
+
+    def entries(self, z: Array) -> tuple[NDArray[np.int32], list[Array]]:
+        """Return the cells and the J weights of flat z, each (P,) and with memory of its own."""
         if self.direct:
-            number = np.arange(self.per_point, dtype=np.int32)
-            return np.broadcast_to(number, (z.size, number.size)), self.basis.values(z)
-        cell, t, length = self._grid.locate(z)
+            return np.zeros(z.size, dtype=np.int32), [v.copy() for v in self.basis.values(z).T]
+        cell, t, _ = self._grid.locate(z)
         outside = cell < 0
-        cell[outside] = 0
-        number = (2 * cell)[:, None] + np.arange(4, dtype=np.int32)
-        weight = np.empty((z.size, 4))
-        s = t * t * (3 - 2 * t)
-        weight[:, 0], weight[:, 2] = 1 - s, s
+        share = t * t * (3 - 2 * t)
         bend = t * (1 - t)
-        weight[:, 1], weight[:, 3] = length * bend * (1 - t), -length * bend * t
-        weight[outside] = 0.0
-        return number, weight
+        weights = [1 - share, bend * (1 - t), share, -bend * t]
+        if outside.any():
+            cell[outside] = 0
+            for weight in weights:
+                weight[outside] = 0.0
+        return cell, weights

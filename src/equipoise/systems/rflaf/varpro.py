@@ -18,6 +18,7 @@ from equipoise.systems.rflaf.problem import Evaluation, Problem
 from equipoise.systems.rflaf.ridge import add_penalty, penalty_matrix
 from equipoise.systems.rflaf.row_problem import RowProblem
 
+_NEAR_STEPS = 3
 _NEWTON_SIZE = 160  # R*N above which Newton's moments cost more than they save
 
 
@@ -142,12 +143,17 @@ def descend(
     max_iter: int,
     tol: float,
     newton: bool = True,
+    near: bool = False,
 ) -> Descent:
-    """Minimise J* from A: L-BFGS, then Newton, until the relative decrease is below `tol`."""
+    """Minimise J* from A: L-BFGS, then Newton, until the relative decrease is below `tol`.
+
+    `near` says that A is close to a minimum: Newton's few steps then come almost at once.
+    """
     coef, _ = orthonormal(a)
-    quick = max_iter if not newton else max(1, min(max_iter, max_iter // 2 + 5))
-    at, history = _lbfgs(problem, coef, alpha, smooth, quick, tol)
-    if newton and coef.size <= _NEWTON_SIZE:
+    newton = newton and coef.size <= _NEWTON_SIZE
+    quick = max_iter if not newton else _NEAR_STEPS if near else max_iter // 2 + 5
+    at, history = _lbfgs(problem, coef, alpha, smooth, max(1, min(quick, max_iter)), tol)
+    if newton:
         at, tail = _newton(problem, at, alpha, smooth, max_iter - len(history) + 1, tol)
         history = history + tail
     return Descent(at[0], at[1], tuple(history))
