@@ -58,7 +58,7 @@ def test_a_table_becomes_a_run_with_scores_beside_baselines(trained):
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "the best of the baselines" in page
     plots = {path.stem for path in (run.path / "plots").iterdir()}
-    assert plots == {"activation", "predicted-vs-true", "objective"}
+    assert plots == {"activation", "predicted-vs-true", "objective", "coverage", "gcv-path"}
 
 
 def test_predictions_with_intervals_cover_and_match_the_model(trained, houses, tmp_path):

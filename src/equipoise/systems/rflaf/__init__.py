@@ -14,6 +14,7 @@ import lazy_loader
 from equipoise.core.rooms import Room
 
 _COMMANDS = "equipoise.systems.rflaf.commands"
+_VERBS = ("accumulate", "activation", "demo", "merge", "predict", "solve", "train")
 
 ROOM = Room(
     name="rflaf",
@@ -27,7 +28,7 @@ ROOM = Room(
   year = {2024}
 }""",
     presets=("tiny", "small", "paper"),
-    verbs={verb: f"{_COMMANDS}:{verb}" for verb in ("demo", "train", "predict", "activation")},
+    verbs={verb: f"{_COMMANDS}:{verb}" for verb in _VERBS},
     config="equipoise.systems.rflaf.config:RFLAFConfig",
     note="Model, loss, balance penalty, Adam recipe and synthetic sets are published, compression "
     "follows arXiv 2510.15327; variable projection, lifted statistics, kernel, intervals and "

@@ -1,6 +1,7 @@
 """The room's verbs: plain functions whose parameters are options and whose result is the JSON."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def demo(
 def train(
     data: str,
     *,
+    stream: int = 0,
     seed: int = 0,
     out: Path | None = None,
     **changes: str,
@@ -56,26 +58,28 @@ def train(
     Args:
         data: CSV, parquet or npz (`X`, `y`); or a data set by name: diabetes, breast_cancer,
             digits, friedman1 to friedman3, single_index, f1 to f3, flights.
+        stream: rows to hold in memory at a time, for a file larger than that; 0: the whole table.
+            An interrupted run in --out then goes on after the last whole chunk.
         seed: of split, projection and starts.
         out: run folder; an interrupted run in it is begun again.
         **changes: fields of RFLAFConfig, `target` and `task` among them.
     """
     from equipoise.core.runs import Run
-    from equipoise.systems.rflaf.tables import Columns
-    from equipoise.systems.rflaf.training import (
-        load_table,
-        n_parameters,
-        save_training_report,
-        train_table,
-    )
+    from equipoise.systems.rflaf.streaming import train_stream
+    from equipoise.systems.rflaf.tables import Columns, table_kind
+    from equipoise.systems.rflaf.training import load_table, n_parameters, train_table
+    from equipoise.systems.rflaf.training_report import save_training_report
 
     begun = time.monotonic()
     config = load_config(RFLAFConfig, overrides={**changes, "data": data})
-    table = load_table(data, config, seed)
-    columns = Columns.learn(table, config.target or None, config.task)
+    if stream:
+        table_kind(Path(data))
+        work = partial(train_stream, Path(data), rows=stream)
+    else:
+        table = load_table(data, config, seed)
+        work = partial(train_table, table, Columns.learn(table, config.target, config.task))
     with Run.create("rflaf", "train", config, preset="custom", seed=seed, folder=out) as run:
-        run.rewind(-1)
-        done = train_table(table, columns, config, run, seed=seed)
+        done = work(config=config, run=run, seed=seed)
         save_training_report(done, run)
         measured = {row["model"]: row["test_score"] for row in done.scores}
         run.finish({"measured": measured, "units": dict.fromkeys(measured, done.metric)})
@@ -92,6 +96,86 @@ def train(
         "seconds": time.monotonic() - begun,
         "run": str(run.path.resolve()),
     }
+
+
+def accumulate(
+    data: Path,
+    *,
+    out: Path,
+    like: Path | None = None,
+    rows: int = 20_000,
+    seed: int = 0,
+    **changes: str,
+) -> dict[str, Any]:
+    """Sum a table of any length, chunk by chunk; the same line again continues it.
+
+    Args:
+        data: CSV, parquet or npz.
+        out: folder of the sums.
+        like: sums of another table; what they fix (columns, projection, scaling) is kept, so that
+            both can be merged.
+        rows: of a chunk; the first one decides how columns are read and scaled.
+        seed: of the projection.
+        **changes: fields of RFLAFConfig, `target` and `task` among them.
+    """
+    from equipoise.systems.rflaf.accumulating import Sums, accumulate_file, start_sums
+
+    config = load_config(RFLAFConfig, overrides={**changes, "data": str(data)})
+    if like is None:
+        start = start_sums(data, config, rows, seed)
+    elif set(changes) - {"target"}:
+        raise InvalidInput(f"--like fixes all settings; leave out {', '.join(sorted(changes))}")
+    else:
+        start = Sums.load(like).empty()
+        if changes and start.columns.target != config.target:
+            raise InvalidInput(f"{like} is of target {start.columns.target!r}; leave --target out")
+    sums = accumulate_file(data, start, rows, out)
+    return sums.describe() | {"path": str(out.resolve())}
+
+
+def merge(*sums: Path, out: Path) -> dict[str, Any]:
+    """Add up the sums of several tables, accumulated alike.
+
+    Args:
+        *sums: folders made by accumulate or merge.
+        out: folder of the result.
+    """
+    from equipoise.systems.rflaf.accumulating import Sums, merge_sums
+
+    if not sums:
+        raise InvalidInput("no sums were given; name at least one folder made by accumulate")
+    parts = [Sums.load(path) for path in sums]
+    for path, part in zip(sums, parts, strict=True):
+        if not part.whole:
+            note(f"rflaf: {path} was cut off and holds a part of its table")
+    total = merge_sums(parts)
+    total.save(out)
+    return total.describe() | {"path": str(out.resolve())}
+
+
+def solve(sums: Path, *, seed: int = 0, out: Path | None = None) -> dict[str, Any]:
+    """Fit a model from sums alone; `predict` and `activation` take the run.
+
+    Args:
+        sums: folder made by accumulate or merge.
+        seed: recorded with the run; the model's own was fixed by accumulate.
+        out: run folder.
+    """
+    from equipoise.core.runs import Run
+    from equipoise.systems.rflaf.accumulating import Sums
+    from equipoise.systems.rflaf.training import save_fit
+    from equipoise.systems.rflaf.training_report import save_solution_report
+
+    loaded = Sums.load(sums)
+    config = {"sums": str(sums)} | loaded.model.get_params(deep=False)
+    with Run.create("rflaf", "solve", config, preset="custom", seed=seed, folder=out) as run:
+        run.rewind(-1)
+        model = loaded.model.solve()
+        save_fit(model, loaded.columns, run)
+        save_solution_report(model, loaded, run)
+        measured = {"alpha": float(model.alpha_), "gcv": float(model.gcv_)}
+        run.finish({"measured": measured})
+    return loaded.describe() | measured | {"run": str(run.path.resolve())}
 
 
 def predict(

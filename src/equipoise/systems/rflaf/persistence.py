@@ -1,5 +1,6 @@
 """Fitted estimators as folders: `meta.json` and `arrays.safetensors`, never a pickle."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,15 @@ _CLASSES = {cls.__name__: cls for cls in (RFLAFRegressor, RFLAFClassifier, RFLAF
 _STATISTICS = ("gram", "cross", "feature_sum", "target_sum", "target_square_sum")
 
 
-def save_model(estimator: Any, path: str | Path) -> Path:
+def save_model(estimator: Any, path: str | Path, notes: Mapping[str, Any] | None = None) -> Path:
     """Write a fitted (or calibrated) estimator to a folder, whole or not at all.
 
     A `random_state` that is no number is not kept: the random numbers have been drawn.
+
+    Args:
+        estimator: one of this room's.
+        path: the folder.
+        notes: JSON-able data kept beside it, as `notes` of the checkpoint's meta.
 
     Raises:
         InvalidInput: not one of this room's estimators, not calibrated, or labels that are
@@ -37,6 +43,8 @@ def save_model(estimator: Any, path: str | Path) -> Path:
         )
     arrays: dict[str, Any] = {}
     meta: dict[str, Any] = {"format": FORMAT, "class": name, "attributes": {}}
+    if notes is not None:
+        meta["notes"] = dict(notes)
     meta["parameters"] = _plain_parameters(estimator)
     for key, value in vars(estimator).items():
         if key not in meta["parameters"]:

@@ -56,7 +56,7 @@ def fit_shards(
         _on_ray(ray, estimator, rest)
         if ray is not None
         else Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-            delayed(shard_statistics)(_stripped(estimator), shard) for shard in rest
+            delayed(shard_statistics)(calibration_only(estimator), shard) for shard in rest
         )
     )
     total = estimator.statistics_
@@ -77,11 +77,11 @@ def _pair(shard: Any) -> Any:
     return shard() if callable(shard) else shard
 
 
-def _stripped(estimator: E) -> E:
-    """Return a copy with the calibration alone: what a worker needs."""
+def calibration_only(estimator: E) -> E:
+    """Return a copy with the calibration alone: no statistics, no fit."""
     new = type(estimator)(**estimator.get_params(deep=False))
     keep = ("random_weights_", "offset_", "scale_", "basis_", "n_features_in_", "classes_")
-    for name in keep:
+    for name in (*keep, "_single"):
         if hasattr(estimator, name):
             setattr(new, name, getattr(estimator, name))
     return new
@@ -90,7 +90,7 @@ def _stripped(estimator: E) -> E:
 def _on_ray(ray: Any, estimator: Any, shards: Iterable[Any]) -> Iterator[LiftedStatistics]:
     """Yield statistics computed on a Ray cluster, as they come in."""
     work: Callable[..., Any] = ray.remote(shard_statistics)
-    model = ray.put(_stripped(estimator))
+    model = ray.put(calibration_only(estimator))
     waiting = [work.remote(model, shard) for shard in shards]  # type: ignore[attr-defined]
     while waiting:
         done, waiting = ray.wait(waiting, num_returns=1)

@@ -5,7 +5,7 @@ are treated alike.
 """
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +22,7 @@ SUFFIXES = (".csv", ".csv.gz", ".parquet", ".npz")
 TASKS = ("auto", "regression", "classification")
 MOST_LEVELS = 50
 _FEW_CLASSES = 20
+_UNREADABLE = (ValueError, OSError, KeyError, zipfile.BadZipFile)
 
 
 def read_table(path: str | Path) -> "pd.DataFrame":
@@ -38,11 +39,7 @@ def read_table(path: str | Path) -> "pd.DataFrame":
     import pandas as pd
 
     path = Path(path)
-    if not path.is_file():
-        raise InvalidInput(f"there is no file {path}")
-    kind = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
-    if kind is None:
-        raise InvalidInput(f"{path} is none of {', '.join(SUFFIXES)}; convert it to one of them")
+    kind = table_kind(path)
     try:
         if kind == ".npz":
             table = _from_npz(path)
@@ -53,12 +50,73 @@ def read_table(path: str | Path) -> "pd.DataFrame":
             table = pd.read_csv(path, low_memory=False)
     except InvalidInput:
         raise
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        raise InvalidInput(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    table.columns = [str(name) for name in table.columns]
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
     if not len(table):
         raise InvalidInput(f"{path} holds no rows")
+    return _named(table)
+
+
+def read_chunks(path: Path, rows: int, text: Sequence[str] = ()) -> "Iterator[pd.DataFrame]":
+    """Yield a table `rows` rows at a time; CSV and parquet are never in memory as a whole.
+
+    Args:
+        path: as `read_table` takes it.
+        rows: of a chunk, >= 1.
+        text: columns to read as text, whatever they look like in one chunk.
+
+    Raises:
+        InvalidInput: as `read_table`; a chunk that cannot be read.
+    """
+    import pandas as pd
+
+    if rows < 1:
+        raise InvalidInput(f"rows is {rows}; a chunk needs at least 1")
+    kind = table_kind(path)
+    try:
+        if kind == ".parquet":
+            import pyarrow.parquet
+
+            with pyarrow.parquet.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=rows):
+                    yield _named(batch.to_pandas())
+        elif kind == ".npz":
+            whole = _from_npz(path)
+            for start in range(0, len(whole), rows):
+                yield _named(whole.iloc[start : start + rows])
+        else:
+            check_header(path)
+            as_text: Any = dict.fromkeys(text, str)
+            with pd.read_csv(path, chunksize=rows, low_memory=False, dtype=as_text) as reader:
+                for table in reader:
+                    yield _named(table)
+    except InvalidInput:
+        raise
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def table_kind(path: Path) -> str:
+    """Return a table file's suffix.
+
+    Raises:
+        InvalidInput: no such file, or another kind of file.
+    """
+    if not path.is_file():
+        raise InvalidInput(f"there is no file {path}")
+    kind = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+    if kind is None:
+        raise InvalidInput(f"{path} is none of {', '.join(SUFFIXES)}; convert it to one of them")
+    return kind
+
+
+def _named(table: "pd.DataFrame") -> "pd.DataFrame":
+    table.columns = [str(name) for name in table.columns]
     return table
+
+
+def _unreadable(path: Path, error: Exception) -> InvalidInput:
+    return InvalidInput(f"{path} cannot be read: {' '.join(str(error).split())}")
 
 
 def check_header(path: Path) -> None:
@@ -117,12 +175,12 @@ class Columns:
     classes: tuple[Any, ...] = ()
 
     @classmethod
-    def learn(cls, table: "pd.DataFrame", target: str | None = None, task: str = "auto") -> Self:
+    def learn(cls, table: "pd.DataFrame", target: str = "", task: str = "auto") -> Self:
         """Decide how to read a table from its rows.
 
         Args:
             table: as `read_table` returns it.
-            target: column to predict; None for `y` or `target` where there is one, else the last.
+            target: column to predict; empty for `y` or `target` where there is one, else the last.
             task: `regression`, `classification`, or `auto`: classes where the target is text, a
                 truth value, or an integer of at most 20 values.
 
@@ -205,11 +263,13 @@ class Columns:
             return column.to_numpy(dtype=np.float64)
         return column.to_numpy()
 
-    def complete(self, table: "pd.DataFrame") -> tuple[Array, Any, int]:
+    def complete(
+        self, table: "pd.DataFrame", *, allow_none: bool = False
+    ) -> tuple[Array, Any, int]:
         """Return features and targets of the rows that lack nothing, and how many lack something.
 
         Raises:
-            InvalidInput: no row is complete.
+            InvalidInput: no row is complete, unless that is allowed.
         """
         X = self.rows(table)
         keep = table[self.target].notna().to_numpy() & np.isfinite(X).all(axis=1)
@@ -218,7 +278,7 @@ class Columns:
             y = np.array(y.tolist())
         elif not np.isfinite(y).all():
             raise InvalidInput(f"the target {self.target!r} holds an infinite value")
-        if not keep.any():
+        if not keep.any() and not allow_none:
             raise InvalidInput("no row is complete: every one lacks a value")
         return X[keep], y, int((~keep).sum())
 

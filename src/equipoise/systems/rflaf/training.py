@@ -26,7 +26,6 @@ from equipoise.systems.rflaf.regressor import RFLAFRegressor
 from equipoise.systems.rflaf.scaling import inside_rows
 from equipoise.systems.rflaf.tables import Columns, frame_of, read_table
 
-_SHOWN = 300
 _SAMPLE = 20_000
 
 
@@ -90,7 +89,9 @@ class Trained:
         scores: a row each for RFLAF and the baselines.
         train_score: of RFLAF on the rows it was fitted on.
         n_samples: complete rows of the table.
-        test: features and targets of the test part.
+        baseline_rows: rows that the baselines were fitted on.
+        test: features and targets of (some of) the test part.
+        train: features and targets of (some of) the rows it was fitted on.
     """
 
     model: Any
@@ -99,13 +100,16 @@ class Trained:
     scores: list[dict[str, Any]]
     train_score: float
     n_samples: int
+    baseline_rows: int
     test: tuple[Array, Any]
+    train: tuple[Array, Any]
 
 
 def train_table(
     table: Any, columns: Columns, config: RFLAFConfig, run: Run, *, seed: int
 ) -> Trained:
     """Fit a table's model and the baselines beside it, logging each into the run."""
+    run.rewind(-1)
     X, y, lacking = columns.complete(table)
     if lacking:
         note(f"rflaf: {lacking} rows lack a value and are left out")
@@ -124,13 +128,20 @@ def train_table(
         begun = time.perf_counter()
         other, _ = fit_baseline(name, columns.task, config.n_components, seed, X[train], y[train])
         scores.append(_row(name, other, X[test], y[test], time.perf_counter() - begun, None))
-    z = model.calibration_.z(X[train[:1000]]).ravel()
-    save_checkpoint(run.checkpoints / "sample", {"z": z[:_SAMPLE]}, {"what": "pre-activations"})
+    save_fit(model, columns, run, X[train[:1000]])
+    score = float(model.score(X[train], y[train]))
+    parts = {"test": (X[test], y[test]), "train": (X[train], y[train])}
+    return Trained(model, columns, metric, scores, score, len(y), len(train), **parts)
+
+
+def save_fit(model: Any, columns: Columns, run: Run, rows: Array | None = None) -> None:
+    """Write a fitted model with how its table is read, and pre-activations of some rows."""
+    if rows is not None:
+        z = model.calibration_.z(rows).ravel()
+        save_checkpoint(run.checkpoints / "sample", {"z": z[:_SAMPLE]}, {"what": "pre-activations"})
     save_model(model, run.checkpoints / "model")
     text = json.dumps(columns.to_json(), ensure_ascii=False, indent=1)
     write_atomic(run.path / "columns.json", text + "\n")
-    score = float(model.score(X[train], y[train]))
-    return Trained(model, columns, metric, scores, score, len(y), (X[test], y[test]))
 
 
 def _row(
@@ -145,53 +156,6 @@ def _row(
         "predict_seconds": time.perf_counter() - begun,
         "n_parameters": parameters,
     }
-
-
-def save_training_report(done: Trained, run: Run) -> None:
-    """Write the run's report: scores beside the baselines, the curve, predictions over truth."""
-    from equipoise.report import Report, new_figure
-
-    best = max(done.scores[1:], key=lambda row: row["test_score"])
-    own = done.scores[0]["test_score"]
-    report = Report(
-        f"RFLAF: {done.columns.target}",
-        f"Test {done.metric} {own:.3f}; the best of the baselines, {best['model']}, "
-        f"{best['test_score']:.3f}.",
-    )
-    report.table(done.scores, caption=f"{done.metric} on rows that no fit has seen")
-    figure, axes = new_figure()
-    draw_activation(axes, done.model.activation_curve(), z=sample_of(run.path))
-    report.figure(
-        figure,
-        "activation",
-        caption="The learnt activation with its 90 % band; beneath, where the pre-activations lie.",
-    )
-    if done.metric == "r2":
-        report.figure(
-            _predicted_over_true(done),
-            "predicted-vs-true",
-            caption="Predictions with 90 % intervals over the true values of test rows.",
-        )
-    figure, axes = new_figure()
-    axes.plot(np.arange(1, done.model.objective_history_.size + 1), done.model.objective_history_)
-    axes.set_xlabel("iteration")
-    axes.set_ylabel("objective J")
-    report.figure(figure, "objective", caption="The objective over the kept start's iterations.")
-    report.save(run.path)
-
-
-def _predicted_over_true(done: Trained) -> Any:
-    from equipoise.report import new_figure
-
-    X, y = done.test[0][:_SHOWN], done.test[1][:_SHOWN]
-    band = done.model.predict_interval(X)
-    figure, axes = new_figure()
-    reach = np.abs(np.stack([band.estimate - band.low, band.high - band.estimate]))
-    axes.errorbar(y, band.estimate, yerr=reach, fmt=".", elinewidth=0.5, alpha=0.7)
-    axes.axline((float(np.mean(y)),) * 2, slope=1, linestyle="--", linewidth=1)
-    axes.set_xlabel(f"true {done.columns.target}")
-    axes.set_ylabel("predicted")
-    return figure
 
 
 def sample_of(folder: Path) -> Array:
@@ -267,8 +231,9 @@ def predict_table(model: Any, columns: Columns, table: Any, interval: float | No
         if interval is not None:
             raise InvalidInput("--interval is for regressions; classes come with probabilities")
         found = pd.DataFrame({"prediction": model.predict(X)})
-        for label, column in zip(model.classes_, model.predict_proba(X).T):
-            found[f"probability_{label}"] = column
+        if hasattr(model, "predict_proba"):  # squared loss gives none
+            for label, column in zip(model.classes_, model.predict_proba(X).T, strict=True):
+                found[f"probability_{label}"] = column
         return found
     if interval is None:
         return pd.DataFrame({"prediction": model.predict(X)})
