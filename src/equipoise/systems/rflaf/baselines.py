@@ -4,6 +4,7 @@ Every baseline of random features has as many units as the model and its ridge p
 leave-one-out; `gamma` is chosen among seven by cross-validation on at most 5,000 training rows.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ GAMMAS = tuple(float(g) for g in np.logspace(-2, 1, 7))
 ALPHAS = tuple(float(a) for a in np.logspace(-10, 2, 13))
 TUNING_ROWS = 5000
 BASELINES = ("rbf_sampler", "nystroem", "relu", "trees")
+"""What stands beside every training."""
+ALL_BASELINES = (*BASELINES, "cos", "tanh", "bspline", "mlp", "kan", "gp")
+GP_ROWS = 2000
 _SHAPES = {"relu": lambda z: np.maximum(z, 0.0), "cos": np.cos, "tanh": np.tanh}
 
 
@@ -53,12 +57,61 @@ class RandomFeatures(TransformerMixin, BaseEstimator):
         return _SHAPES[self.shape](X @ self.random_weights_ + self.random_offset_)
 
 
+def _mlp(classes: bool, n_components: int, seed: int) -> Any:
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    kind = MLPClassifier if classes else MLPRegressor
+    net = kind(
+        hidden_layer_sizes=(n_components,), early_stopping=True, random_state=seed, max_iter=500
+    )
+    if classes:
+        return net
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.preprocessing import StandardScaler
+
+    return TransformedTargetRegressor(net, transformer=StandardScaler())
+
+
+def _kan(classes: bool, n_components: int, seed: int) -> Any:
+    from equipoise.systems.rflaf.kan import KANEstimator
+
+    return KANEstimator("classification" if classes else "regression", random_state=seed)
+
+
+def _gp(classes: bool, n_components: int, seed: int) -> Any:
+    from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
+    kernel = ConstantKernel() * RBF(3.0, (0.1, 100.0))
+    if classes:
+        return GaussianProcessClassifier(kernel, random_state=seed)
+    noisy = kernel + WhiteKernel(0.1, (1e-5, 10.0))
+    return GaussianProcessRegressor(noisy, normalize_y=True, random_state=seed)
+
+
+def _bspline(classes: bool, n_components: int, seed: int) -> Any:
+    from equipoise.systems.rflaf.classifier import RFLAFClassifier
+    from equipoise.systems.rflaf.regressor import RFLAFRegressor
+
+    kind = RFLAFClassifier if classes else RFLAFRegressor
+    return kind(n_components, basis="bspline", random_state=seed)
+
+
+_NETS: dict[str, Callable[[bool, int, int], Any]] = {
+    "mlp": _mlp,
+    "kan": _kan,
+    "gp": _gp,
+    "bspline": _bspline,
+}
+
+
 def make_baseline(name: str, task: str, n_components: int, seed: int) -> Any:
     """Return a baseline that is not fitted yet; its columns are standardised.
 
     Args:
-        name: rbf_sampler, nystroem, relu, cos, tanh (each with RidgeCV) or trees
-            (HistGradientBoosting).
+        name: rbf_sampler, nystroem, relu, cos, tanh (each with RidgeCV), trees
+            (HistGradientBoosting), bspline (this room's model on quadratic B-splines), mlp, kan, or
+            gp (a Gaussian process with an RBF kernel, on at most 2,000 rows).
         task: regression or classification.
         n_components: units.
         seed: of everything random.
@@ -76,6 +129,8 @@ def make_baseline(name: str, task: str, n_components: int, seed: int) -> Any:
     if name == "trees":
         kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
         return kind(random_state=seed)
+    if name in _NETS:
+        return make_pipeline(StandardScaler(), _NETS[name](classes, n_components, seed))
     features: dict[str, Any] = {
         "rbf_sampler": RBFSampler(n_components=n_components, random_state=seed),
         "nystroem": Nystroem(n_components=n_components, random_state=seed),
@@ -84,7 +139,7 @@ def make_baseline(name: str, task: str, n_components: int, seed: int) -> Any:
         },
     }
     if name not in features:
-        raise unknown_name("baseline", name, [*features, "trees"])
+        raise unknown_name("baseline", name, ALL_BASELINES)
     readout = RidgeClassifierCV(alphas=ALPHAS) if classes else RidgeCV(alphas=ALPHAS)
     return make_pipeline(StandardScaler(), features[name], readout)
 
@@ -98,6 +153,9 @@ def fit_baseline(
         InvalidInput: an unknown name.
     """
     made = make_baseline(name, task, n_components, seed)
+    if name == "gp" and len(X) > GP_ROWS:
+        some = np.random.default_rng(seed).permutation(len(X))[:GP_ROWS]
+        return made.fit(X[some], y[some]), None
     if name not in ("rbf_sampler", "nystroem"):
         return made.fit(X, y), None
     from sklearn.model_selection import GridSearchCV

@@ -6,6 +6,30 @@ from typing import Any, ClassVar, Literal
 
 from equipoise.core.config import Config
 
+_EIGHT = {
+    "sets": (
+        "diabetes",
+        "breast_cancer",
+        "digits",
+        "friedman1",
+        "friedman2",
+        "friedman3",
+        "single_index",
+        "flights",
+    ),
+    "models": (
+        "rbf_sampler",
+        "nystroem",
+        "relu",
+        "cos",
+        "tanh",
+        "bspline",
+        "trees",
+        "mlp",
+        "kan",
+        "gp",
+    ),
+}
 _PUBLISHED = {"standardize": False, "scale": 1.0}
 
 
@@ -30,6 +54,10 @@ class RFLAFConfig(Config):
         n_starts: starts of the search.
         max_iter: iterations of the kept start.
         test_size: share of rows in the test set.
+        sets: data sets of `evaluate`.
+        models: models of `evaluate`; RFLAF always takes part.
+        seeds: splits of `evaluate` and `reproduce`, each with a seed of its own.
+        most_rows: rows of a data set in `evaluate`, drawn where it has more.
     """
 
     data: str = "f1"
@@ -48,9 +76,17 @@ class RFLAFConfig(Config):
     n_starts: int = 5
     max_iter: int = 100
     test_size: float = 0.2
+    sets: tuple[str, ...] = ("diabetes", "friedman1", "digits")
+    models: tuple[str, ...] = ("rbf_sampler", "relu", "trees")
+    seeds: int = 3
+    most_rows: int = 50_000
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": _PUBLISHED | {"n_components": 60, "n_basis": 25},
-        "small": _PUBLISHED | {"n_samples": 15000, "n_components": 200, "n_basis": 41},
-        "paper": _PUBLISHED | {"n_samples": 15000, "n_components": 1000, "n_basis": 401},
+        "small": _PUBLISHED
+        | _EIGHT
+        | {"n_samples": 15000, "n_components": 200, "n_basis": 41, "seeds": 5},
+        "paper": _PUBLISHED
+        | _EIGHT
+        | {"n_samples": 15000, "n_components": 1000, "n_basis": 401, "seeds": 10},
     }
