@@ -110,9 +110,9 @@ def test_one_seed_gives_one_set_whatever_the_blocks(kind, monkeypatch):
     ("arguments", "words"),
     [
         (("f4",), "unknown synthetic set 'f4'"),
-        (("f1", 0), "n_samples 0"),
-        (("f1", 10, 0), "n_teacher 0"),
-        (("f1", -3), "n_samples -3"),
+        (("f1", 0), "n_samples is 0"),
+        (("f1", 10, 0), "n_teacher is 0"),
+        (("f1", -3), "n_samples is -3"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(arguments, words):

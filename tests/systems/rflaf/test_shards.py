@@ -78,7 +78,7 @@ def test_statistics_so_far_are_added_to():
 
 def test_one_shards_statistics_leave_the_estimator_of_the_worker():
     mine = regressor().calibrate(X)
-    found = shard_statistics(regressor().calibrate(X), (X[:30], Y[:30]))
+    found, _ = shard_statistics(regressor().calibrate(X), (X[:30], Y[:30]))
     by_hand = mine.partial_fit(X[:30], Y[:30], solve=False).statistics_
     np.testing.assert_allclose(found.gram, by_hand.gram)
     assert found.n_samples == 30

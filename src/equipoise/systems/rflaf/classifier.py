@@ -4,6 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -61,6 +62,7 @@ class RFLAFClassifier(ClassifierMixin, ActivationEstimator):
     """
 
     classes_: NDArray[Any]
+    _class_multipliers: Array
 
     def __init__(
         self,
@@ -107,12 +109,44 @@ class RFLAFClassifier(ClassifierMixin, ActivationEstimator):
         labels = column_or_1d(labels, warn=True)
         check_classification_targets(labels)
         weight = checked_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
-        if self.class_weight is not None:
-            shifted = weight * compute_sample_weight(self.class_weight, labels)
-            # class weights move weight between classes; the amount of data stays what it is
-            if shifted.sum() > 0:
-                weight = shifted * (weight.sum() / shifted.sum())
         return rows, labels, weight
+
+    def _checked_rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
+        rows, labels, weight = self._labels(X, y, sample_weight, reset=False)
+        return rows, self._targets(labels, first=False), self._by_class(labels, weight)
+
+    def _by_class(self, labels: NDArray[Any], weight: Array) -> Array:
+        """Return weights times the multipliers of their classes."""
+        if not hasattr(self, "_class_multipliers"):
+            return weight
+        return weight * self._class_multipliers[np.searchsorted(self.classes_, labels)]
+
+    def _set_multipliers(self, labels: NDArray[Any], weight: Array) -> None:
+        """Fix what `class_weight` makes of a whole training set's weights.
+
+        Weight moves between the classes; the amount of data stays what it is.
+        """
+        vars(self).pop("_class_multipliers", None)
+        if self.class_weight is None:
+            return
+        shifted = weight * compute_sample_weight(self.class_weight, labels)
+        factor = weight.sum() / shifted.sum() if shifted.sum() > 0 else 1.0
+        _, first = np.unique(labels, return_index=True)
+        each = compute_sample_weight(self.class_weight, labels)[first]
+        self._class_multipliers = each * factor
+
+    def _stream_multipliers(self) -> None:
+        """Fix class weights for rows that come in pieces: as given, whatever the pieces."""
+        vars(self).pop("_class_multipliers", None)
+        if self.class_weight is None:
+            return
+        if not isinstance(self.class_weight, dict):
+            raise InvalidInput(
+                f"class_weight is {self.class_weight!r}, which needs all rows at once; give "
+                "partial_fit a mapping from class to weight"
+            )
+        given = {key: float(value) for key, value in self.class_weight.items()}
+        self._class_multipliers = np.array([given.get(c, 1.0) for c in self.classes_.tolist()])
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: Any = None) -> Self:
         """Fit to rows X (n, d) and labels y (n,)."""
@@ -120,7 +154,9 @@ class RFLAFClassifier(ClassifierMixin, ActivationEstimator):
             rows, labels, weight = self._labels(X, y, sample_weight, reset=True, least=2)
             self.classes_ = np.unique(labels[weight > 0]) if (weight > 0).any() else labels[:1]
             known = np.isin(labels, self.classes_)
-            self._fit_rows(rows[known], labels[known], weight[known])
+            rows, labels, weight = rows[known], labels[known], weight[known]
+            self._set_multipliers(labels, weight)
+            self._fit_rows(rows, labels, self._by_class(labels, weight))
         return self
 
     def _second_stage(
@@ -162,12 +198,14 @@ class RFLAFClassifier(ClassifierMixin, ActivationEstimator):
             rows, labels, weight = self._labels(X, y, sample_weight, reset=fresh)
             if first:
                 self.classes_ = np.unique(labels if classes is None else np.asarray(classes))
+                self._stream_multipliers()
             elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                 raise InvalidInput(
                     f"classes is {list(np.unique(classes))}, in the first call it was "
                     f"{list(self.classes_)}"
                 )
-            self._accumulate(rows, labels, weight, solve)
+            one_vs_rest(labels, self.classes_)  # unknown labels are refused here
+            self._accumulate(rows, labels, self._by_class(labels, weight), solve)
         return self
 
     def decision_function(self, X: ArrayLike) -> Array:
@@ -190,8 +228,7 @@ class RFLAFClassifier(ClassifierMixin, ActivationEstimator):
         if self.classes_.size == 1:
             return np.ones((len(raw), 1))
         if raw.ndim == 1:
-            p = 1 / (1 + np.exp(-np.clip(raw, -500, 500)))
-            return np.column_stack([1 - p, p])
+            return np.column_stack([expit(-raw), expit(raw)])
         exponent = np.exp(raw - raw.max(axis=1, keepdims=True))
         return exponent / exponent.sum(axis=1, keepdims=True)
 

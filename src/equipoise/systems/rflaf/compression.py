@@ -49,8 +49,10 @@ def leverage_scores(features: ArrayLike, ridge: float | None = None) -> Leverage
         raise InvalidInput(f"features must be a finite (n, M) array, got shape {phi.shape}")
     n, m0 = phi.shape
     used = float(1 / np.sqrt(n)) if ridge is None else ridge
-    if not used > 0:
-        raise InvalidInput(f"ridge is {ridge!r}; it must be > 0, or None for 1/sqrt(n)")
+    if isinstance(used, str) or not 0 < used < np.inf:
+        raise InvalidInput(
+            f"ridge is {ridge!r}; it must be a finite number > 0, or None for 1/sqrt(n)"
+        )
     sigma = phi.T @ phi / n
     inverse = solve_spd(sigma / m0 + used * np.eye(m0), np.eye(m0), used)
     scores = np.maximum((sigma * inverse.T).sum(axis=1), 0.0)

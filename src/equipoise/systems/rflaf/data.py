@@ -81,8 +81,9 @@ def make_synthetic(
         InvalidInput: an unknown kind, or counts below 1.
     """
     wave = teacher_activation(kind)
-    if n_samples < 1 or n_teacher < 1:
-        raise InvalidInput(f"n_samples {n_samples!r} and n_teacher {n_teacher!r} must be >= 1")
+    for name, count in (("n_samples", n_samples), ("n_teacher", n_teacher)):
+        if not isinstance(count, (int, np.integer)) or count < 1:
+            raise InvalidInput(f"{name} is {count!r}; it must be an integer >= 1")
     rng = np.random.default_rng(random_state)
     rows = rng.standard_normal((n_samples, 2))
     weights = rng.standard_normal((2, n_teacher))

@@ -44,9 +44,9 @@ def draw_activation(
             )
     if truth is not None:
         axes.plot(curve.z, truth, linestyle="--", label="true activation")
-    if z is not None and z.size:
+    inside = np.empty(0) if z is None else z[(z >= curve.z[0]) & (z <= curve.z[-1])]
+    if inside.size:
         below = axes.twinx()
-        inside = z[(z >= curve.z[0]) & (z <= curve.z[-1])]
         height, edges = np.histogram(inside, bins=60, density=True)
         below.stairs(height, edges, fill=True, alpha=0.15)
         below.set_ylim(0, 5 * max(float(height.max(initial=0.0)), 1e-12))

@@ -47,6 +47,7 @@ from equipoise.systems.rflaf.calibrated import (
 from equipoise.systems.rflaf.compression import refit_readout, unit_scores
 
 _CURVE_POINTS = 401
+_CARRIED = ("n_features_in_", "feature_names_in_", "classes_", "_single", "_class_multipliers")
 _CURVE_LEVEL = 1.6448536269514722  # normal quantile of a 90 % band
 
 
@@ -69,6 +70,18 @@ class ActivationCurve:
     value: Array
     low: Array
     high: Array
+
+
+def carry(source: Any, target: Any) -> None:
+    """Give an estimator what another has learnt of columns, outputs and classes."""
+    for name in _CARRIED:
+        if hasattr(source, name):
+            setattr(target, name, getattr(source, name))
+
+
+def inside_of(estimator: Any, unknown: float = 1.0) -> float:
+    """Return the share of streamed pre-activations that lay within the span."""
+    return float(getattr(estimator, "_inside_stream", unknown))
 
 
 class ActivationEstimator(CalibratedEstimator):
@@ -117,7 +130,7 @@ class ActivationEstimator(CalibratedEstimator):
                 for p in chunks(len(X), self.n_components)
                 if sample_weight[p].sum() > 0
             )
-            old = getattr(self, "_inside_stream", 1.0)
+            old = inside_of(self)
             self._inside_stream = (old * before + share) / (before + added)
 
     def _check_streamable(self, plan: Plan) -> None:
@@ -162,6 +175,12 @@ class ActivationEstimator(CalibratedEstimator):
         weight = checked_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
         return rows, self._targets(target, first=False), weight
 
+    def _need_outputs(self, targets: Array) -> None:
+        if targets.shape[1] != self.readout_.shape[2]:
+            raise InvalidInput(
+                f"y has {targets.shape[1]} outputs, the model {self.readout_.shape[2]}"
+            )
+
     def _need_statistics(self, what: str) -> LiftedStatistics:
         if not hasattr(self, "statistics_"):
             raise InvalidInput(
@@ -182,7 +201,7 @@ class ActivationEstimator(CalibratedEstimator):
             if names[0] is not None and not np.array_equal(names[0], np.asarray(names[1])):
                 raise InvalidInput("the two classifiers differ in their classes")
             merged = mine.merge(theirs)
-            shares = [getattr(e, "_inside_stream", 1.0) for e in (self, other)]
+            shares = [inside_of(e) for e in (self, other)]
             self._inside_stream = float(
                 np.average(shares, weights=[mine.weight_sum, theirs.weight_sum])
             )
@@ -202,7 +221,7 @@ class ActivationEstimator(CalibratedEstimator):
         self._check_streamable(plan)
         model = fit_statistics(self.statistics_, plan)
         self._adopt(model)
-        self.inside_ = getattr(self, "_inside_stream", float("nan"))
+        self.inside_ = inside_of(self, float("nan"))
         return self
 
     # -- prediction ---------------------------------------------------------------------------
@@ -317,6 +336,7 @@ class ActivationEstimator(CalibratedEstimator):
         if not isinstance(n_components, (int, np.integer)) or not n_components >= 1:
             raise InvalidInput(f"n_components is {n_components!r}; it must be an integer >= 1")
         rows, targets, weight = self._checked_rows(X, y, None)
+        self._need_outputs(targets)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         fit = {"fit_intercept": bool(self.fit_intercept)}
         moments = moments_of_rows(
@@ -332,9 +352,7 @@ class ActivationEstimator(CalibratedEstimator):
         model.report.update(inside=share)
         twin: Any = clone(self)
         new = twin.set_params(n_components=int(units.size))
-        for name in ("n_features_in_", "feature_names_in_", "classes_", "_single"):
-            if hasattr(self, name):
-                setattr(new, name, getattr(self, name))
+        carry(self, new)
         plan, _ = new._plan()
         model = new._refit_head(model, rows, targets, weight, plan)
         new._set_calibration(at)

@@ -18,7 +18,8 @@ _BLOCK_VALUES = 4_000_000
 
 def check_confidence(level: float) -> float:
     """Return a confidence level strictly between 0 and 1, or raise `InvalidInput`."""
-    if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
+    number = isinstance(level, (int, float, np.integer, np.floating))
+    if isinstance(level, bool) or not number or not 0 < level < 1:
         raise InvalidInput(
             f"confidence_level is {level!r}; it must lie strictly between 0 and 1, e.g. 0.9"
         )

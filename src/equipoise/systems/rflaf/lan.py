@@ -101,7 +101,7 @@ class LAN(nn.Module):
             ("n_outputs", n_outputs),
             ("rank", rank),
         ):
-            if value < 1:
+            if isinstance(value, bool) or value != int(value) or value < 1:
                 raise InvalidInput(f"{name} is {value!r}; it must be an integer >= 1")
         self.basis = Basis.uniform(17) if basis is None else basis
         n_basis = self.basis.size
@@ -150,7 +150,7 @@ class LAN(nn.Module):
                 ("scale", estimator.scale_),
             ):
                 getattr(net, name).copy_(torch.tensor(np.asarray(value)))
-        binary = getattr(estimator, "classes_", np.empty(0)).size == 2
+        binary = getattr(estimator, "classes_", np.empty(0)).size in (1, 2)
         net.squeeze = bool(getattr(estimator, "_single", False)) or binary
         return net
 

@@ -46,6 +46,8 @@ def save_model(estimator: Any, path: str | Path, notes: Mapping[str, Any] | None
     if notes is not None:
         meta["notes"] = dict(notes)
     meta["parameters"] = _plain_parameters(estimator)
+    if output := getattr(estimator, "_sklearn_output_config", {}).get("transform"):
+        meta["output"] = output
     for key, value in vars(estimator).items():
         if key not in meta["parameters"]:
             _put(key, value, arrays, meta)
@@ -102,6 +104,16 @@ def load_model(path: str | Path) -> Any:
         InvalidInput: truncated, changed or foreign; the expected format is named.
     """
     arrays, meta = read_checked(path, FORMAT, "model")
+    try:
+        return _rebuilt(arrays, meta)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        raise InvalidInput(f"{path} holds no whole model ({FORMAT} expected): {error}") from None
+
+
+def _rebuilt(arrays: dict[str, Any], meta: Mapping[str, Any]) -> Any:
+    """Return the estimator that arrays and meta describe."""
     if meta["class"] not in _CLASSES:
         raise unknown_name("estimator", meta["class"], _CLASSES)
     parameters = dict(meta["parameters"])
@@ -118,11 +130,13 @@ def load_model(path: str | Path) -> Any:
     centers = arrays.pop("basis_.centers")
     estimator.basis_ = Basis(meta["basis"]["kind"], centers, meta["basis"]["bandwidth"])
     _restore_records(estimator, arrays, meta)
+    if "output" in meta:
+        estimator.set_output(transform=meta["output"])  # type: ignore[attr-defined]
     return estimator
 
 
 def _restore_records(
-    estimator: ActivationEstimator, arrays: dict[str, Any], meta: dict[str, Any]
+    estimator: ActivationEstimator, arrays: dict[str, Any], meta: Mapping[str, Any]
 ) -> None:
     """Rebuild what was saved in parts."""
 

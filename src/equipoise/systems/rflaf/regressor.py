@@ -155,12 +155,6 @@ class RFLAFRegressor(RegressorMixin, ActivationEstimator):
         self._conformal = np.sort(np.abs(targets - self._raw(rows)), axis=0)
         return self
 
-    def _need_outputs(self, targets: Array) -> None:
-        if targets.shape[1] != self.readout_.shape[2]:
-            raise InvalidInput(
-                f"y has {targets.shape[1]} outputs, the model {self.readout_.shape[2]}"
-            )
-
     def predict_interval(
         self, X: ArrayLike, confidence_level: float = 0.9, method: str = "bayes"
     ) -> Interval:

@@ -273,6 +273,21 @@ class LeaveOneOut:
     dof: float
 
 
+def row_weights(sample_weight: ArrayLike | None, n: int) -> Array:
+    """Return checked weights (n,), ones where none are given."""
+    w = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    if w.shape != (n,) or not (np.isfinite(w) & (w >= 0)).all() or not w.sum() > 0:
+        raise InvalidInput("sample_weight must hold one number >= 0 a row, not all zero")
+    return w
+
+
+def need_finite(**arrays: Array) -> None:
+    """Raise `InvalidInput` naming the first array that holds NaN or infinity."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise InvalidInput(f"{name} holds NaN or infinity")
+
+
 def leave_one_out(
     features: ArrayLike,
     y: ArrayLike,
@@ -295,14 +310,10 @@ def leave_one_out(
         raise InvalidInput(
             f"features {phi.shape}, y {target.shape}: one row each per sample needed"
         )
-    w = np.ones(len(phi)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    if w.shape != (len(phi),) or not (w >= 0).all() or not w.sum() > 0:
-        raise InvalidInput("sample_weight must hold one number >= 0 a row, not all zero")
+    w = row_weights(sample_weight, len(phi))
     if not alpha >= 0:
         raise InvalidInput(f"alpha is {alpha!r}; it must be >= 0")
-    for name, array in (("features", phi), ("y", target)):
-        if not np.isfinite(array).all():
-            raise InvalidInput(f"{name} holds NaN or infinity")
+    need_finite(features=phi, y=target)
     total = float(w.sum())
     share = w / total
     outputs = target.reshape(len(phi), -1)

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, TypeVar
 
+import numpy as np
 from joblib import Parallel, delayed
 
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.extras import require
-from equipoise.systems.rflaf.estimator import ActivationEstimator
+from equipoise.systems.rflaf.estimator import ActivationEstimator, carry, inside_of
 from equipoise.systems.rflaf.statistics import LiftedStatistics
 
 E = TypeVar("E", bound=ActivationEstimator)
@@ -59,18 +60,22 @@ def fit_shards(
             delayed(shard_statistics)(calibration_only(estimator), shard) for shard in rest
         )
     )
-    total = estimator.statistics_
-    for part in parts:
+    total, inside = estimator.statistics_, inside_of(estimator)
+    for part, share in parts:
+        weights = [total.weight_sum, part.weight_sum]
+        inside = float(np.average([inside, share], weights=weights)) if any(weights) else inside
         total = total.merge(part)
-    estimator.statistics_ = total
+    estimator.statistics_, estimator._inside_stream = total, inside
     estimator.solve()
     return estimator
 
 
-def shard_statistics(estimator: Any, shard: Any) -> LiftedStatistics:
-    """Return one shard's statistics under the estimator's calibration."""
+def shard_statistics(estimator: Any, shard: Any) -> tuple[LiftedStatistics, float]:
+    """Return one shard's statistics under the estimator's calibration, and its inside share."""
     X, y = _pair(shard)
-    return estimator.partial_fit(X, y, solve=False).statistics_
+    labels = {"classes": estimator.classes_} if hasattr(estimator, "classes_") else {}
+    estimator.partial_fit(X, y, solve=False, **labels)
+    return estimator.statistics_, inside_of(estimator)
 
 
 def _pair(shard: Any) -> Any:
@@ -80,14 +85,14 @@ def _pair(shard: Any) -> Any:
 def calibration_only(estimator: E) -> E:
     """Return a copy with the calibration alone: no statistics, no fit."""
     new = type(estimator)(**estimator.get_params(deep=False))
-    keep = ("random_weights_", "offset_", "scale_", "basis_", "n_features_in_", "classes_")
-    for name in (*keep, "_single"):
-        if hasattr(estimator, name):
-            setattr(new, name, getattr(estimator, name))
+    new._set_calibration(estimator.calibration_)
+    carry(estimator, new)
     return new
 
 
-def _on_ray(ray: Any, estimator: Any, shards: Iterable[Any]) -> Iterator[LiftedStatistics]:
+def _on_ray(
+    ray: Any, estimator: Any, shards: Iterable[Any]
+) -> Iterator[tuple[LiftedStatistics, float]]:
     """Yield statistics computed on a Ray cluster, as they come in."""
     work: Callable[..., Any] = ray.remote(shard_statistics)
     model = ray.put(calibration_only(estimator))

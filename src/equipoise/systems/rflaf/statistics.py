@@ -304,7 +304,7 @@ def read_checked(path: str | Path, expected: str, what: str) -> tuple[dict[str, 
         read = load_checkpoint(path)
     except (InvalidInput, RunFailed) as error:
         raise InvalidInput(f"{path} holds no whole {what} ({expected} expected): {error}") from None
-    found = read.meta.get("format")
+    found = read.meta.get("format") if isinstance(read.meta, dict) else None
     if found != expected:
         raise InvalidInput(f"{path} has format {found!r}; {what} need {expected!r}")
     return read.arrays, read.meta

@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.rflaf.objective import Array, Basis
 from equipoise.systems.rflaf.problem import Evaluation, Problem
-from equipoise.systems.rflaf.ridge import add_penalty, penalty_matrix
+from equipoise.systems.rflaf.ridge import add_penalty, need_finite, penalty_matrix, row_weights
 from equipoise.systems.rflaf.row_problem import RowProblem
 
 _NEAR_STEPS = 3
@@ -66,7 +66,8 @@ def reduced_objective(
         raise InvalidInput(f"Z {z.shape} and y {target.shape} need one row each per sample")
     if not (alpha >= 0 and smooth >= 0):
         raise InvalidInput(f"alpha is {alpha!r}, smooth {smooth!r}; both must be >= 0")
-    w = np.ones(len(z)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    w = row_weights(sample_weight, len(z))
+    need_finite(coef=a, Z=z, y=target)
     problem = RowProblem(
         z, None, target.reshape(len(z), -1), w, basis, fit_intercept=fit_intercept, exact=True
     )
