@@ -14,7 +14,18 @@ import lazy_loader
 from equipoise.core.rooms import Room
 
 _COMMANDS = "equipoise.systems.rflaf.commands"
-_VERBS = ("accumulate", "activation", "demo", "merge", "predict", "solve", "train")
+_VERBS = (
+    "accumulate",
+    "activation",
+    "compress",
+    "demo",
+    "evaluate",
+    "merge",
+    "predict",
+    "reproduce",
+    "solve",
+    "train",
+)
 
 ROOM = Room(
     name="rflaf",

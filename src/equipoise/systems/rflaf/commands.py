@@ -231,3 +231,140 @@ def activation(
     path = folder / "activation.csv" if out is None else out
     save_curve(model, folder, path, points)
     return {"points": points, "path": str(path.resolve())}
+
+
+def compress(
+    run: str,
+    data: str,
+    *,
+    n_components: int,
+    seed: int | None = None,
+    root: Path = Path("runs"),
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Make a trained model smaller, and draw its score over the size.
+
+    Args:
+        run: folder or name of a run of `train` or `solve`, or `latest`.
+        data: the table it was trained on, or another with the same columns; a part is kept apart
+            for the score, the same rows as in training where the table is the same.
+        n_components: units to draw; repeated draws are merged.
+        seed: of the split and the draws; default: the training run's.
+        root: folder of the runs.
+        out: run folder of the smaller model.
+    """
+    from equipoise.core.runs import Run, find_run
+    from equipoise.systems.rflaf.compressing import compress_model, save_compression_report
+    from equipoise.systems.rflaf.training import load_table, open_training, save_fit, split
+
+    folder = find_run(run, root)
+    model, columns = open_training(folder)
+    if columns is None:
+        raise InvalidInput(f"{folder} was not made by train or solve; it has no table")
+    source = Run.open(folder)
+    used = int(source.record["seed"]) if seed is None else seed
+    changes = {k: v for k, v in source.config.items() if k in ("n_samples", "n_teacher")}
+    X, y, _ = columns.complete(load_table(data, load_config(RFLAFConfig, overrides=changes), used))
+    train, test = split(y, columns.task, float(source.config.get("test_size", 0.2)), used)
+    config = {"run": str(folder), "data": data, "n_components": n_components}
+    with Run.create("rflaf", "compress", config, preset="custom", seed=used, folder=out) as new:
+        new.rewind(0)
+        parts = (X[train], y[train]), (X[test], y[test])
+        done = compress_model(model, n_components, *parts, new, used)
+        save_fit(done.model, columns, new, X[train[:1000]])
+        save_compression_report(done, new)
+        measured = {
+            "n_components": done.model.readout_.shape[0],
+            "effective_dimension": done.effective_dimension,
+            "test_score": done.test_score,
+            "whole_test_score": done.whole_score,
+        }
+        new.finish({"measured": measured})
+    return measured | {"sizes": done.sizes, "run": str(new.path.resolve())}
+
+
+def evaluate(
+    *,
+    data: tuple[str, ...] = (),
+    preset: str = "tiny",
+    seed: int = 0,
+    out: Path | None = None,
+    **changes: str,
+) -> dict[str, Any]:
+    """Score the model and its baselines on data sets, over seeded splits, with intervals.
+
+    Args:
+        data: data sets by name; default: the preset's.
+        preset: tiny (minutes), small or paper (hours).
+        seed: of the first split; the others count up from it.
+        out: run folder; an interrupted run in it goes on after its last fit.
+        **changes: fields of RFLAFConfig, `models`, `seeds` and `compare_components` among them.
+    """
+    from equipoise.core.runs import Run
+    from equipoise.systems.rflaf.evaluate import (
+        compare,
+        save_evaluation_report,
+        score_models,
+        summarise,
+    )
+
+    begun = time.monotonic()
+    chosen = changes | ({"sets": ",".join(data)} if data else {})
+    config = load_config(RFLAFConfig, overrides=chosen, preset=preset)
+    with Run.create("rflaf", "evaluate", config, preset=preset, seed=seed, folder=out) as run:
+        scores = score_models(config, run, seed)
+        save_evaluation_report(scores, run)
+        rows, pairs = summarise(scores), compare(scores)
+        run.finish({"measured": {f"{r['data']}/{r['model']}": r["mean"] for r in rows}})
+    return {
+        "rows": rows,
+        "paired": pairs,
+        "seconds": time.monotonic() - begun,
+        "run": str(run.path.resolve()),
+    }
+
+
+def reproduce(
+    *,
+    table: tuple[str, ...] = (),
+    files: Path | None = None,
+    preset: str = "tiny",
+    seed: int = 0,
+    out: Path | None = None,
+    **changes: str,
+) -> dict[str, Any]:
+    """Show published figures beside those measured here.
+
+    Args:
+        table: synthetic, main, width or leverage; default: all.
+        files: folder with the published sets' files, such as CASP.csv.
+        preset: tiny (minutes), small or paper (hours).
+        seed: of the first split.
+        out: run folder; an interrupted run in it goes on after its last whole table.
+        **changes: fields of RFLAFConfig.
+    """
+    from equipoise.core.errors import unknown_name
+    from equipoise.core.runs import Run
+    from equipoise.systems.rflaf.reproduction import (
+        TABLES,
+        reproduce_tables,
+        save_reproduction_report,
+    )
+
+    for name in table:
+        if name not in TABLES:
+            raise unknown_name("table", name, TABLES)
+    config = load_config(RFLAFConfig, overrides=changes, preset=preset)
+    with Run.create("rflaf", "reproduce", config, preset=preset, seed=seed, folder=out) as run:
+        made = reproduce_tables(list(table or TABLES), config, run, seed, files)
+        save_reproduction_report(made, run)
+        rows = [{"table": name} | row for name, part in made.items() for row in part]
+        figures: dict[str, dict[str, Any]] = {"measured": {}, "published": {}}
+        for row in rows:
+            key = f"{row['table']}/{row['data']}/{row['model']}"
+            key += f"/{row['units']}" if "units" in row else ""
+            for name, part in figures.items():
+                if row[name] is not None:
+                    part[key] = row[name]
+        run.finish(figures)
+    return {"rows": rows, "run": str(run.path.resolve())}

@@ -6,29 +6,13 @@ from typing import Any, ClassVar, Literal
 
 from equipoise.core.config import Config
 
-_EIGHT = {
-    "sets": (
-        "diabetes",
-        "breast_cancer",
-        "digits",
-        "friedman1",
-        "friedman2",
-        "friedman3",
-        "single_index",
-        "flights",
-    ),
-    "models": (
-        "rbf_sampler",
-        "nystroem",
-        "relu",
-        "cos",
-        "tanh",
-        "bspline",
-        "trees",
-        "mlp",
-        "kan",
-        "gp",
-    ),
+_EIGHT = "diabetes breast_cancer digits friedman1 friedman2 friedman3 single_index flights"
+_TEN = "rbf_sampler nystroem relu cos tanh bspline trees mlp kan gp"
+_LARGE = {
+    "n_samples": 15000,
+    "sets": tuple(_EIGHT.split()),
+    "models": tuple(_TEN.split()),
+    "compare_components": 300,
 }
 _PUBLISHED = {"standardize": False, "scale": 1.0}
 
@@ -57,6 +41,8 @@ class RFLAFConfig(Config):
         sets: data sets of `evaluate`.
         models: models of `evaluate`; RFLAF always takes part.
         seeds: splits of `evaluate` and `reproduce`, each with a seed of its own.
+        compare_components: M in `evaluate`, on other sets than f1 to f3.
+        compare_basis: N there.
         most_rows: rows of a data set in `evaluate`, drawn where it has more.
     """
 
@@ -79,14 +65,12 @@ class RFLAFConfig(Config):
     sets: tuple[str, ...] = ("diabetes", "friedman1", "digits")
     models: tuple[str, ...] = ("rbf_sampler", "relu", "trees")
     seeds: int = 3
+    compare_components: int = 100
+    compare_basis: int = 17
     most_rows: int = 50_000
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": _PUBLISHED | {"n_components": 60, "n_basis": 25},
-        "small": _PUBLISHED
-        | _EIGHT
-        | {"n_samples": 15000, "n_components": 200, "n_basis": 41, "seeds": 5},
-        "paper": _PUBLISHED
-        | _EIGHT
-        | {"n_samples": 15000, "n_components": 1000, "n_basis": 401, "seeds": 10},
+        "small": _PUBLISHED | _LARGE | {"n_components": 200, "n_basis": 41, "seeds": 5},
+        "paper": _PUBLISHED | _LARGE | {"n_components": 1000, "n_basis": 401, "seeds": 10},
     }
