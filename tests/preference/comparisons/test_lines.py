@@ -30,6 +30,14 @@ def test_numbers_count_blank_lines_and_the_last_line_needs_no_end(tmp_path, end,
     ]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n\n"])
+def test_a_byte_order_mark_alone_is_no_line(tmp_path, end, packed):
+    path = _store(tmp_path, f"\ufeff{end}", packed)
+    assert list(iter_lines(path)) == []
+    assert read_comparisons(path, strict=False).bad == ()
+
+
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1e"])
 def test_only_a_newline_ends_a_line(tmp_path, mark):
     values = [f"one{mark}line", "two"]
@@ -55,7 +63,9 @@ def test_any_text_comes_back_escaped_or_not(tmp_path, values):
         (b'{"a": 1} {"b": 2}', "not JSON (Extra data at character 10)"),
         (b"{'a': 1}", "not JSON (Expecting property name enclosed in double quotes"),
         (b'{"a": "b"', "not JSON (Expecting ',' delimiter"),
-        (b'"\x01"', "not JSON (Invalid control character"),
+        (b'"\x01"', "not JSON (Invalid control character at character 2)"),
+        (b'"cut', "not JSON (Unterminated string at character 1)"),
+        (b'["a", "cut\r', "not JSON (Unterminated string at character 7)"),
         (b'"ab\xff"', "not UTF-8 (invalid start byte at byte 3)"),
         (b'"\xed\xa0\x80"', "not UTF-8 (invalid continuation byte at byte 1)"),
         (b'{"a": ["\\ud83d"]}', "not Unicode text (an unpaired surrogate)"),

@@ -69,6 +69,40 @@ def test_equal_seeds_give_equal_samples_whatever_the_blocks(monkeypatch):
     assert not np.allclose(one.log_strength, other.log_strength)
 
 
+@pytest.mark.parametrize("scheme", ["multinomial", "poisson"])
+def test_few_ties_cost_no_replicate_that_has_some(scheme):
+    counts = counts_from_matrix([[0, 30], [20, 0]], ties=[[0, 3], [3, 0]])
+    for replicates in (5, 200):
+        samples = bootstrap_bradley_terry(
+            counts, replicates=replicates, tie_model="rao_kupper", seed=0, scheme=scheme
+        )
+        drawn = next(bootstrap_module._resample(counts, replicates, 0, scheme))
+        for row, strength in enumerate(samples.log_strength):
+            wins, ties = [drawn.first[row], drawn.second[row]], drawn.tied[row]
+            table = type(counts)(counts.models, counts.pairs, np.array(wins), ties)
+            refit = fit_bradley_terry(table, tie_model="rao_kupper")
+            np.testing.assert_allclose(strength, refit.log_strength, atol=1e-5)
+
+
+def test_a_step_of_many_ends_inside_the_model_and_none_solved_is_no_error(monkeypatch):
+    counts = counts_from_matrix([[0, 30], [20, 0]], ties=[[0, 3], [3, 0]])
+    options = {"replicates": 60, "tie_model": "rao_kupper", "seed": 0}
+    together = bootstrap_bradley_terry(counts, **options)
+    monkeypatch.setattr(bootstrap_module, "STEPS", 0)
+    alone = bootstrap_bradley_terry(counts, **options)
+    np.testing.assert_allclose(alone.log_strength, together.log_strength, atol=1e-5)
+
+
+@pytest.mark.parametrize("tie_model", ["davidson", "rao_kupper"])
+def test_replicates_without_a_largest_tie_parameter_are_undetermined(tie_model):
+    counts = counts_from_matrix([[0, 4], [1, 0]], ties=[[0, 3], [3, 0]])
+    samples = bootstrap_bradley_terry(counts, replicates=200, tie_model=tie_model).log_strength
+    drawn = next(bootstrap_module._resample(counts, 200, 0, "multinomial"))
+    endless = (drawn.tied > 0) & ((drawn.first == 0) != (drawn.second == 0))
+    assert 0.2 < endless.mean() < 0.5
+    assert np.isnan(samples[endless[:, 0]]).all()
+
+
 def test_unbounded_replicates_hold_infinity():
     counts = counts_from_matrix([[0, 6, 1], [6, 0, 8], [0, 7, 0]], models=["x", "y", "z"])
     samples = bootstrap_bradley_terry(counts, replicates=400, seed=0).log_strength
@@ -133,8 +167,11 @@ def test_empty_and_bad_options():
     counts, _ = simulate(4, 50, 0)
     with pytest.raises(InvalidInput, match="unknown scheme 'poison': did you mean 'poisson'"):
         bootstrap_bradley_terry(counts, scheme="poison")
-    with pytest.raises(InvalidInput, match="replicates is 0"):
-        bootstrap_bradley_terry(counts, replicates=0)
+    for replicates in (0, 2.5, True, "9"):
+        with pytest.raises(InvalidInput, match=f"^replicates is {replicates!r}; it must be an int"):
+            bootstrap_bradley_terry(counts, replicates=replicates)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match=r"^anchor_rating is nan; it must be a finite number$"):
+        bootstrap_bradley_terry(counts, anchor_rating=float("nan"))
     with pytest.raises(InvalidInput, match="unknown model"):
         bootstrap_bradley_terry(counts, anchor="zzz")
 

@@ -379,6 +379,11 @@ def test_bad_options_are_refused():
         fit_bradley_terry(counts, covariance="sandwitch")
     with pytest.raises(InvalidInput, match=r"prior is -1"):
         fit_bradley_terry(counts, prior=-1)
+    for rating in (float("nan"), float("-inf"), "x"):
+        with pytest.raises(
+            InvalidInput, match=r"^anchor_rating is .*; it must be a finite number$"
+        ):
+            fit_bradley_terry(counts, anchor_rating=rating)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match=r"unknown model 'm00': did you mean"):
         fit_bradley_terry(counts, anchor="m00")
     with pytest.raises(InvalidInput, match=r"level is 1\.5"):

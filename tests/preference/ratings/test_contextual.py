@@ -116,6 +116,37 @@ def test_a_feature_that_decides_everything_is_told():
         assert fit_contextual(a, b, outcome, z, ridge=0.1).converged
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e-3, 1.0, 1e9])
+@pytest.mark.parametrize(("effect", "ridge"), [(0.5, 0.0), (0.5, 3.0), (40.0, 0.0)])
+def test_units_of_a_feature_do_not_sway_the_fit(unit, effect, ridge):
+    a, b, outcome, z, _ = simulate(4, 2000, np.array([effect]), 6)
+    fit = fit_contextual(a, b, outcome, z, ridge=ridge)
+    other = fit_contextual(a, b, outcome, z * unit, ridge=ridge * unit**2)
+    assert fit.converged
+    assert other.converged
+    np.testing.assert_allclose(other.coefficients * unit, fit.coefficients, rtol=1e-8)
+    np.testing.assert_allclose(other.coefficient_error * unit, fit.coefficient_error, rtol=1e-8)
+    np.testing.assert_allclose(other.log_strength, fit.log_strength, atol=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("present", [0.02, 0.2, 1.0])
+def test_a_feature_of_few_battles_that_decides_them_is_told_in_any_unit(unit, present):
+    a, b, outcome, z, _ = simulate(4, 500, np.array([0.0]), 7)
+    lean = np.array([1.0, -1.0, 0.0, 0.0])[outcome]
+    feature = np.abs(z[:, 0]) * lean * (np.arange(500) < 500 * present)
+    with pytest.warns(RuntimeWarning, match="give a ridge"):
+        assert not fit_contextual(a, b, outcome, feature * unit).converged
+
+
+def test_one_battle_far_out_does_not_look_like_a_decision():
+    a, b, outcome, z, _ = simulate(4, 2000, np.array([0.5]), 8)
+    z[np.argmax(outcome == 0)] = 1e6
+    fit = fit_contextual(a, b, outcome, z)
+    assert fit.converged
+    assert fit.coefficients[0] == pytest.approx(0.45, abs=0.2)
+
+
 def test_sparse_system_agrees(monkeypatch):
     a, b, outcome, z, _ = simulate(30, 5000, np.array([0.5, -0.2]), 4)
     dense = fit_contextual(a, b, outcome, z)
@@ -132,6 +163,7 @@ def test_sparse_system_agrees(monkeypatch):
         (np.zeros((3, 1)), {}, r"features must be \(2, F\)"),
         ([[0.0], [np.nan]], {}, "row 1: features must be finite"),
         ([[0.0], [1.0]], {"ridge": -1}, "ridge is -1"),
+        ([[0.0], [1.0]], {"ridge": "x"}, "ridge is 'x'; it must be a finite number >= 0"),
         ([[0.0], [1.0]], {"anchor": "q"}, "unknown model 'q'"),
     ],
 )

@@ -61,6 +61,19 @@ def test_elo_refuses_a_curve_that_does_not_rise(options):
         elo_ratings(["x"], ["y"], ["a"], **options)
 
 
+@pytest.mark.parametrize("name", ["k", "initial", "scale", "base"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "x", 10**400])
+def test_elo_refuses_what_is_no_finite_number(name, value):
+    with pytest.raises(InvalidInput, match=f"^{name} is .*; it must be a finite number$"):
+        elo_ratings(["x"], ["y"], ["a"], **{name: value})
+
+
+@pytest.mark.parametrize("base", [1.0 + 1e-12, 2.0, 100.0, 1e300])
+def test_elo_far_apart_expects_nothing_of_the_weaker(base):
+    found = elo_ratings(["x", "y"], ["y", "x"], ["a", "a"], k=1e16, scale=1, base=base, initial=0)
+    assert found == pytest.approx({"x": -0.5e16, "y": 0.5e16})
+
+
 @pytest.fixture(scope="module")
 def fitted(draw):
     """Return the counts of five models and their number."""

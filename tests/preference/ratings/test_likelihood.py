@@ -70,6 +70,16 @@ def test_chances_are_a_distribution_with_the_odds_of_the_papers(model, d, eta):
         assert tied[0] == 0
 
 
+@given(st.floats(-40, 40), st.floats(1e-9, 1e-3) | st.floats(6, 800))
+def test_the_chance_of_a_tie_is_exact_where_it_is_tiny_or_nearly_one(d, eta):
+    first, tied, second = likelihood.probabilities("rao_kupper", np.array([d]), eta)
+    spread = (1 - np.exp(-2 * eta)) if eta > 1 else 2 * eta * (1 - eta)
+    below, above = 1 / (1 + np.exp(-eta - d)), 1 / (1 + np.exp(-eta + d))
+    assert tied[0] == pytest.approx(spread * below * above, rel=1e-5)
+    assert 0 <= tied[0] <= 1
+    assert first[0] + tied[0] + second[0] == pytest.approx(1, abs=1e-12)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_information_of_a_game_is_the_expected_square_of_its_score(model):
     eta = None if model == "half" else 0.6

@@ -85,13 +85,15 @@ def test_bad_changes_change_nothing():
     before = live.counts.matrix()
     for call, row, message in (
         (live.add, ("x", "z", "a"), "unknown model 'z'"),
+        (live.add, (["x"], "y", "a"), r"unknown model \"\['x'\]\".* Valid: x, y"),
+        (live.add, ("x", 3, "a"), "unknown model '3'"),
         (live.add, ("x", "x", "a"), "'x' plays against itself"),
         (live.add, ("x", "y", "both"), "unknown outcome 'both'"),
         (live.remove, ("x", "y", "tie"), "no battle of 'x' and 'y' with outcome 'tie'"),
         (live.remove, ("x", "y", "a"), "no battle"),
     ):
         with pytest.raises(InvalidInput, match=message):
-            call(*row)
+            call(*row)  # type: ignore[arg-type]
     assert np.array_equal(live.counts.matrix(), before)
     live.remove("y", "x", "both_bad")
     assert live.counts.battles == 0

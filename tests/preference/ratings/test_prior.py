@@ -109,7 +109,7 @@ def test_scaling_all_weights_scales_only_the_errors(wins, factor):
     )
 
 
-@pytest.mark.parametrize("prior", [float("nan"), float("inf"), -0.5])
+@pytest.mark.parametrize("prior", [float("nan"), float("inf"), -0.5, "x", None])
 def test_a_prior_that_is_no_number_of_games_is_refused(prior):
     counts = counts_from_matrix([[0, 1], [1, 0]])
     for call in (fit_bradley_terry, bootstrap_bradley_terry):
@@ -126,6 +126,11 @@ def test_a_prior_that_is_no_number_of_games_is_refused(prior):
         (([[0, 1]], [[-1, 0]], [0]), ">= 0"),
         (([[0, 1]], [[1, 0]], [np.inf]), "finite"),
         (([[0, 1]], [["one", "two"]], [0]), "wins is .*numbers"),
+        (([[0.5, 1.7]], [[1, 0]], [0]), "positions i < j below 2, whole numbers"),
+        (([[0, np.nan]], [[1, 0]], [0]), "positions i < j below 2, whole numbers"),
+        (([[0, 1]], [[1, 0, 2]], [0]), "wins must hold two numbers a pair, got 3"),
+        (([0, 1, 1], [[1, 0]], [0]), "pairs must hold two numbers a pair, got 3"),
+        (([[0, 1]], [[1, 0]], [0], [5]), r"both_bad\[0\] is 5; it is part of ties\[0\], 0"),
     ],
 )
 def test_counts_that_cannot_be_are_refused(fields, message):

@@ -17,6 +17,7 @@ from equipoise.preference.ratings import (
     overlap_ranks,
     rank_sets,
 )
+from equipoise.preference.ratings.bootstrap import percentile_ends
 
 TIE_MODELS = ("half", "drop", "davidson", "rao_kupper")
 samples_of = hnp.arrays(np.float64, (9, 4), elements=st.floats(-5, 5))
@@ -80,6 +81,26 @@ def test_an_end_is_infinite_once_its_tail_is(unbounded):
     assert np.isneginf(high[0]) == (unbounded > 0.975 * 999)
     turned = RatingSamples(("a",), -strength, league, 1000.0).interval(0.95)
     np.testing.assert_allclose(turned, (2000 - high, 2000 - low))
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95])
+def test_a_neighbour_without_weight_does_not_enter_an_end(level):
+    count = 40 if level > 0.5 else 4
+    outside = round(count * (1 - level) / 2)
+    known = np.arange(count + 1.0)
+    expected = known[outside], known[count - outside]
+    known[:outside], known[count + 1 - outside :] = -np.inf, np.inf
+    assert np.ravel(percentile_ends(known[:, None], level)).tolist() == list(expected)
+
+
+def test_equal_models_are_not_separated_by_rounding():
+    wins = [[0, 3, 4, 0], [2, 0, 4, 0], [3, 3, 0, 0], [0, 0, 0, 0]]
+    ties = np.zeros((4, 4))
+    ties[2, 3] = ties[3, 2] = 1
+    counts = counts_from_matrix(wins, ties=ties)
+    for source in (fit_bradley_terry(counts), bootstrap_bradley_terry(counts, replicates=200)):
+        sets = rank_sets(source)
+        assert (sets.best.tolist(), sets.worst.tolist()) == ([1] * 4, [4] * 4)
 
 
 def test_undetermined_replicates_are_left_out_of_the_ends():

@@ -154,6 +154,17 @@ def test_bad_battles_are_named_on_one_line(rows, message):
         ("~~~\n# no\n**no**\n~~~\n# yes", (1, 0, 0)),
         ("```\n# never closed\n- x", (0, 0, 0)),
         ("```\n~~~\n- x\n```\n- y", (0, 1, 0)),
+        ("1. x\n   ```python\n   # comment\n   ```\n# yes", (1, 1, 0)),
+        ("- ```python\n  # no\n  ```\n- y", (0, 2, 0)),
+        ("> ```\n> - no\n> ```\n- y", (0, 1, 0)),
+        ("```inline``` text\n\n# Head\n- x", (1, 1, 0)),
+        ("~~~a ``` b\n- no\n~~~\n- x", (0, 1, 0)),
+        ("````\n```\n- no\n````\n- x", (0, 1, 0)),
+        ("```\n- no\n```python\n- no\n`````\n- x", (0, 1, 0)),
+        ("```\r\n# no\r\n```  \r\n# yes\r\n", (1, 0, 0)),
+        ("```\n```\n# yes", (1, 0, 0)),
+        ("* * *\n- - -\n  ***\r\n---\n* a", (0, 1, 0)),
+        ("- - x\n* *\n+ + +", (0, 3, 0)),
     ],
 )
 def test_marks_of_markdown(markdown, counts):

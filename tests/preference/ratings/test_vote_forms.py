@@ -89,6 +89,7 @@ def _kept(path):
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_line_ends_of_every_system_and_lines_counted_with_blank_ones(tmp_path, end):
     rows = [
+        "",
         "winner, model_b ,model_a",
         "",
         "a,x,y",
@@ -99,7 +100,7 @@ def test_line_ends_of_every_system_and_lines_counted_with_blank_ones(tmp_path, e
     ]
     outcomes, bad = _kept(_csv(tmp_path, end.join(rows)))
     assert outcomes == ["a", "b", "tie"]
-    assert [line for line, _ in bad] == [6]
+    assert [line for line, _ in bad] == [7]
 
 
 def test_a_field_too_long_for_csv_costs_its_row_alone(tmp_path):
@@ -166,6 +167,26 @@ def test_a_bad_value_is_told_with_its_line_and_costs_one_vote(tmp_path, change, 
     outcomes, bad = _kept(path)
     assert outcomes == ["a", "a"]
     assert [line for line, _ in bad] == [2]
+
+
+@pytest.mark.parametrize("key", ["extra", "unknown"])
+def test_a_record_nested_too_deeply_costs_itself_alone(tmp_path, key):
+    write_comparisons(tmp_path / "r.jsonl", [replace(from_pair("p", "1", "2"), models=("x", "y"))])
+    good = (tmp_path / "r.jsonl").read_text()
+    row = {name: value for name, value in json.loads(good).items() if name != key}
+    deep = f'{json.dumps(row)[:-1]}, "{key}": {{"k": {"[" * 600}{"]" * 600}}}}}\n'
+    path = _csv(tmp_path, good + deep + good, "votes.jsonl")
+    assert _kept(path) == (["a", "a"], [(2, "is nested too deeply")])
+    with pytest.raises(InvalidInput, match=r"line 2: is nested too deeply$"):
+        read_votes(path)
+    with pytest.raises(InvalidInput, match=r"^is nested too deeply$"):
+        Comparison.from_json(json.loads(deep))
+
+
+@pytest.mark.parametrize("name", ["votes.jsonl", "votes.csv"])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_file_of_a_byte_order_mark_holds_no_votes(tmp_path, name, end):
+    assert _kept(_csv(tmp_path, f"\ufeff{end}", name)) == ([], [])
 
 
 @pytest.mark.parametrize(

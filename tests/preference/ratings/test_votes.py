@@ -205,6 +205,8 @@ def test_files_without_votes(tmp_path):
     assert len(read_votes(_file(tmp_path, "h.csv", "model_a,model_b,outcome\n")).outcome) == 0
     with pytest.raises(InvalidInput, match=r"line 1: columns a, outcom hold no votes.*'outcome'"):
         read_votes(_file(tmp_path, "x.csv", "a,outcom\n1,2\n"))
+    with pytest.raises(InvalidInput, match="line 3: columns a, b hold no votes"):
+        read_votes(_file(tmp_path, "y.csv", "\n\na,b\n1,2\n"))
     with pytest.raises(MissingData, match=r"none\.csv"):
         read_votes(tmp_path / "none.csv")
     (tmp_path / "latin.csv").write_bytes(b"model_a,model_b,outcome\nx,\xe9,a\nx,y,a\n")

@@ -87,7 +87,7 @@ def iter_lines(path: str | Path) -> Iterator[Line]:
                 return
             if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
                 raw = raw[3:]
-            if not raw.isspace():
+            if raw and not raw.isspace():
                 yield _parse(number, raw)
 
 
@@ -98,7 +98,7 @@ def _skip_line(file: BinaryIO) -> None:
 
 def _parse(number: int, raw: bytes) -> Line:
     try:
-        value = json.loads(raw.decode("utf-8"))
+        value = json.loads(raw.rstrip(b"\r\n").decode("utf-8"))
         if _SURROGATE.search(raw):  # an unpaired \udXXX passes json.loads
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
@@ -106,7 +106,8 @@ def _parse(number: int, raw: bytes) -> Line:
     except UnicodeEncodeError:
         return Line(number, raw, problem="not Unicode text (an unpaired surrogate)")
     except json.JSONDecodeError as error:
-        return Line(number, raw, problem=f"not JSON ({error.msg} at character {error.colno})")
+        fault = error.msg.removesuffix(" at").removesuffix(" starting")
+        return Line(number, raw, problem=f"not JSON ({fault} at character {error.colno})")
     except (RecursionError, ValueError) as error:
         return Line(number, raw, problem=f"not readable JSON ({error})")
     return Line(number, raw, value)

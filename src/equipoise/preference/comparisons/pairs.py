@@ -6,6 +6,7 @@ from typing import Any
 
 from equipoise.core.errors import InvalidInput
 from equipoise.core.files import canonical_json
+from equipoise.preference.comparisons.fields import FieldProblem
 from equipoise.preference.comparisons.records import Comparison, Rating
 from equipoise.preference.comparisons.segments import Segment
 
@@ -97,7 +98,10 @@ def _to_segments(value: Any, name: str) -> tuple[Segment, ...]:
             raise InvalidInput(
                 f"{name}[{position}] must be a chat message with texts as role and content"
             )
-        segments.append(Segment(text=content, role=role))
+        try:
+            segments.append(Segment(text=content, role=role))
+        except FieldProblem as problem:
+            raise problem.within(f"{name}[{position}]") from None
     return tuple(segments)
 
 

@@ -84,10 +84,7 @@ def record_of(line: Line) -> Comparison | Rating:
     """Return the record that a line holds; raises `FieldProblem`."""
     if line.problem:
         raise FieldProblem("", line.problem)
-    try:
-        record = parse_record(line.value)  # first, for it names the field
-    except RecursionError:
-        raise FieldProblem("", "is nested too deeply") from None
+    record = parse_record(line.value)  # first, for it names the field
     if not line.is_json:
         raise FieldProblem("", "holds NaN or Infinity, which is no JSON")
     return record

@@ -234,6 +234,13 @@ def parse_record(obj: Any) -> Comparison | Rating:
     Raises:
         FieldProblem: the object breaks the format (an `InvalidInput` with `.field`, `.problem`).
     """
+    try:
+        return _parse(obj)
+    except RecursionError:
+        raise FieldProblem("", "is nested too deeply") from None
+
+
+def _parse(obj: Any) -> Comparison | Rating:
     if not isinstance(obj, dict):
         raise FieldProblem("", f"must be a JSON object, got {fields.kind_of(obj)}")
     if "schema" in obj:

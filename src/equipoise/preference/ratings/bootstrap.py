@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.core.errors import InvalidInput, unknown_name
+from equipoise.core.errors import unknown_name
 from equipoise.core.seeding import stream
 from equipoise.core.stats import check_level
 from equipoise.preference.ratings import likelihood
@@ -18,6 +18,7 @@ from equipoise.preference.ratings.bradley_terry import (
     rated_graph,
     strength_problem,
 )
+from equipoise.preference.ratings.coding import check_whole
 from equipoise.preference.ratings.connectivity import STATUSES, Graph
 from equipoise.preference.ratings.counts import PairCounts
 from equipoise.preference.ratings.likelihood import Outcomes
@@ -80,13 +81,12 @@ def bootstrap_bradley_terry(
         anchor_rating: Rating at log_strength 0.
 
     Raises:
-        InvalidInput: unknown option or anchor, replicates < 1.
+        InvalidInput: unknown option or anchor, a number that is not finite or out of its range.
     """
-    check_options(tie_model, prior)
+    check_options(tie_model, prior, anchor_rating=anchor_rating)
     if scheme not in SCHEMES:
         raise unknown_name("scheme", scheme, SCHEMES)
-    if replicates < 1:
-        raise InvalidInput(f"replicates is {replicates}; it must be at least 1")
+    check_whole("replicates", replicates, 1)
     if anchor is not None:
         position_of(counts.models, anchor)
     refit = _Refit(counts, tie_model, prior)
@@ -153,8 +153,8 @@ class _Refit:
         part = Outcomes(chosen.first[rows], chosen.second[rows], chosen.tied[rows])
         point, holds = batched_newton(problem, part, self.point)
         good = rows[holds]
-        t = point[holds, :k]
-        strength[np.ix_(good, self.graph.rated)] = [centre(row, problem.gauge) for row in t]
+        for row, t in zip(good, point[holds, :k]):
+            strength[row, self.graph.rated] = centre(t, problem.gauge)
         for name, value in UNBOUNDED.items():
             strength[np.ix_(good, np.flatnonzero(self.graph.status == STATUSES.index(name)))] = (
                 value
@@ -168,7 +168,8 @@ class _Refit:
         fits_ties = len(self.point) > self.problem.k
         usable = np.ones(len(n.first), dtype=bool)
         if fits_ties:
-            usable &= chosen.tied.any(axis=1)
+            traded = (chosen.first > 0) & (chosen.second > 0)  # wins both ways: never endless
+            usable &= chosen.tied.any(axis=1) & traded.any(axis=1)
         if self.tie_model in likelihood.NO_TIES and not fits_ties:
             usable &= not self.problem.outcomes.tied.any()  # endless: each row needs its own check
         if self.prior:
@@ -290,8 +291,15 @@ def batched_newton(
             step = np.linalg.solve(curve + scale * gauge, slope[:, :, None])[:, :, 0]
         except np.linalg.LinAlgError:
             break
+        if problem.tie_model == "rao_kupper" and eta is not None:
+            step *= _inside_model(eta, step[:, k:])
         point[rows[~good]] += step[~good]
     return point, holds & np.isfinite(point).all(axis=1)
+
+
+def _inside_model(eta: Floats, step: Floats) -> Floats:
+    """Return the share (b, 1) of each step that leaves eta > 0, no less than half of it."""
+    return 1.0 / np.maximum(1.0, -2.0 * step / eta)
 
 
 def _incidence(problem: StrengthProblem) -> "NDArray[np.float64]":
@@ -328,8 +336,9 @@ def percentile_ends(samples: Floats, level: float) -> tuple[Floats, Floats]:
 
     def at(share: float) -> Floats:
         place = last * share
-        below = np.floor(place).astype(np.intp)
-        above = np.minimum(below + 1, last)
+        nearest = np.rint(place)
+        place = np.where(np.abs(place - nearest) <= 1e-14 * last, nearest, place)
+        below, above = (end(place).astype(np.intp) for end in (np.floor, np.ceil))
         low = np.take_along_axis(ordered, below[None], axis=0)[0]
         high = np.take_along_axis(ordered, above[None], axis=0)[0]
         with np.errstate(invalid="ignore"):

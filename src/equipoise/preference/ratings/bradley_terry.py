@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.stats import check_level
 from equipoise.preference.ratings import likelihood
+from equipoise.preference.ratings.coding import check_number
 from equipoise.preference.ratings.connectivity import Graph, graph_of, points, statuses
 from equipoise.preference.ratings.counts import PairCounts
 from equipoise.preference.ratings.likelihood import Outcomes
@@ -150,13 +151,14 @@ def fit_bradley_terry(
         max_iterations: Newton steps at most; without convergence a `RuntimeWarning` is given.
 
     Raises:
-        InvalidInput: unknown option or anchor, prior < 0, an anchor that has no rating.
+        InvalidInput: unknown option or anchor, prior < 0 or no finite number, likewise
+            anchor_rating, an anchor that has no rating.
 
     >>> fit = fit_bradley_terry(PairCounts(("x", "y"), [[0, 1]], [[3, 1]], [0]))
     >>> round(fit.difference("x", "y")[0], 6), round(fit.difference("x", "y")[1], 6)
     (1.098612, 1.154701)
     """
-    check_options(tie_model, prior, covariance)
+    check_options(tie_model, prior, covariance, anchor_rating)
     graph = rated_graph(counts, tie_model, prior)
     problem = strength_problem(counts, graph, tie_model, prior)
     solution = solve_strengths(
@@ -175,14 +177,16 @@ def fit_bradley_terry(
     return rating_fit(counts, graph, problem, solution, anchor, anchor_rating)
 
 
-def check_options(tie_model: str, prior: float, covariance: str = "sandwich") -> None:
-    """Refuse unknown options with the nearest name."""
+def check_options(
+    tie_model: str, prior: float, covariance: str = "sandwich", anchor_rating: float = 0.0
+) -> None:
+    """Refuse unknown options, with the nearest name, and numbers that are not finite."""
     if tie_model not in likelihood.TIE_MODELS:
         raise unknown_name("tie_model", tie_model, likelihood.TIE_MODELS)
     if covariance not in COVARIANCES:
         raise unknown_name("covariance", covariance, COVARIANCES)
-    if not (np.isfinite(prior) and prior >= 0):
-        raise InvalidInput(f"prior is {prior!r}; it must be a finite number >= 0")
+    check_number("prior", prior, 0)
+    check_number("anchor_rating", anchor_rating)
 
 
 def rated_graph(counts: PairCounts, tie_model: str, prior: float) -> Graph:

@@ -1,5 +1,6 @@
 """From the columns of a vote table to integer codes, with the row of the first bad entry named."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,20 @@ def check_weights(weights: ArrayLike, n: int) -> NDArray[np.float64]:
         row = int(np.argmax(bad))
         raise InvalidInput(f"row {row}: weight {values[row]} is not a finite number >= 0")
     return values
+
+
+def check_number(name: str, value: float, low: float = -np.inf) -> None:
+    """Refuse what is not a finite number >= `low`."""
+    known = isinstance(value, (int, float, np.integer, np.floating))
+    if not (known and max(low, -sys.float_info.max) <= value <= sys.float_info.max):
+        bound = "" if low == -np.inf else f" >= {low:g}"
+        raise InvalidInput(f"{name} is {value!r}; it must be a finite number{bound}")
+
+
+def check_whole(name: str, value: int, low: int) -> None:
+    """Refuse what is not an integer >= `low`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+        raise InvalidInput(f"{name} is {value!r}; it must be an integer, at least {low}")
 
 
 def _column(values: ArrayLike | Iterable[Any]) -> Codes | list[Any]:

@@ -14,11 +14,17 @@ from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput
 from equipoise.preference.ratings.bradley_terry import (
     RatingFit,
+    position_of,
     rated_graph,
     rating_fit,
     strength_problem,
 )
-from equipoise.preference.ratings.coding import POINTS, CodedBattles, code_battles
+from equipoise.preference.ratings.coding import (
+    POINTS,
+    CodedBattles,
+    check_number,
+    code_battles,
+)
 from equipoise.preference.ratings.counts import count_coded
 from equipoise.preference.ratings.newton import (
     DenseSystem,
@@ -36,9 +42,20 @@ Floats = NDArray[np.float64]
 
 STYLE_FEATURES = ("words", "headings", "list_items", "bold_spans")
 
-_FENCE = re.compile(r"^(```|~~~).*?(^\1|\Z)", re.MULTILINE | re.DOTALL)
+DECIDED = 25.0  # logits by which a feature at least sways its typical battle if it decides it
+
+_FENCE = re.compile(
+    r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)"  # of quotes and list items
+    r"(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})[^\n]*"  # no backtick may follow, or it is inline code
+    r"(?:\n(?:.*?\n)??[ \t>]*(?P=fence)[`~]*[ \t\r]*$|.*\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 _HEADING = re.compile(r"^ {0,3}#{1,6}(?:\s|$)", re.MULTILINE)
-_ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+\S", re.MULTILINE)
+_ITEM = re.compile(
+    r"^[ \t]*(?!(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,})\r?$)"  # a rule is no item
+    r"(?:[-*+]|\d{1,9}[.)])\s+\S",
+    re.MULTILINE,
+)
 _BOLD = re.compile(r"\*\*(?=\S).+?(?<=\S)\*\*|(?<!\w)__(?=\S).+?(?<=\S)__(?!\w)")
 
 
@@ -81,9 +98,10 @@ def fit_contextual(
     """
     coded = code_battles(model_a, model_b, outcome)
     z = _check_features(features, len(coded.a))
-    if not (np.isfinite(ridge) and ridge >= 0):
-        raise InvalidInput(f"ridge is {ridge!r}; it must be a finite number >= 0")
+    check_number("ridge", ridge, 0)
     counts = count_coded(coded)
+    if anchor is not None:
+        position_of(counts.models, anchor)
     graph = rated_graph(counts, "half", 0.0)
     problem = strength_problem(counts, graph, "half", 0.0)
     inside = (graph.status[coded.a] == 0) & (graph.group[coded.a] == graph.group[coded.b])
@@ -96,8 +114,9 @@ def fit_contextual(
         tolerance=1e-9 * max(1.0, problem.battles),
         max_iterations=100,
     )
-    solution, errors = _solution(table, problem, maximum)
-    if not maximum.converged or np.abs(maximum.point).max(initial=0.0) > 100:
+    converged = maximum.converged and (ridge > 0 or not _decides(maximum, problem.k))
+    solution, errors = _solution(table, problem, maximum, converged)
+    if not converged:
         warnings.warn(
             "the contextual fit did not converge: a feature may decide battles by itself; "
             "give a ridge",
@@ -106,7 +125,9 @@ def fit_contextual(
         )
     fit = rating_fit(counts, graph, problem, solution, anchor, 1000.0)
     return ContextualFit(
-        **vars(fit), coefficients=maximum.point[problem.k :], coefficient_error=errors
+        **vars(fit),
+        coefficients=maximum.point[problem.k :] / table.unit,
+        coefficient_error=errors / table.unit,
     )
 
 
@@ -123,7 +144,7 @@ def style_features(text_a: str, text_b: str) -> Floats:
 
 
 def _style_counts(text: str) -> tuple[int, int, int, int]:
-    prose = _FENCE.sub("", text)
+    prose = _FENCE.sub(r"\g<lead>```", text)
     marks = (len(pattern.findall(prose)) for pattern in (_HEADING, _ITEM, _BOLD))
     headings, items, bold = marks
     return len(text.split()), headings, items, bold
@@ -143,16 +164,21 @@ def _check_features(features: ArrayLike, n: int) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """Battles among rated models: positions a, b (N,), points y (N,), features z (N, F)."""
+    """Battles among rated models: positions a, b (N,), points y (N,), features z (N, F).
+
+    Features are in units (F,) of their typical size, so that no choice of units sways the search;
+    the ridge (F,) is in these units too.
+    """
 
     k: int
     a: NDArray[np.intp]
     b: NDArray[np.intp]
     y: Floats
     z: Floats
+    unit: Floats
     pairs: NDArray[np.intp]
     pair_of: NDArray[np.intp]
-    ridge: float
+    ridge: Floats
 
     @staticmethod
     def of(
@@ -169,7 +195,10 @@ class _Table:
         keys = problem.pairs[:, 0] * problem.k + problem.pairs[:, 1]  # sorted, as counted
         pair_of = np.searchsorted(keys, np.minimum(a, b) * problem.k + np.maximum(a, b))
         y = POINTS[coded.outcome[inside]]
-        return _Table(problem.k, a, b, y, z[inside], problem.pairs, pair_of, ridge)
+        z = z[inside]
+        unit = np.array([_typical_size(column) for column in z.T])
+        scaled_ridge = (np.sqrt(ridge) / unit) ** 2
+        return _Table(problem.k, a, b, y, z / unit, unit, problem.pairs, pair_of, scaled_ridge)
 
     def evaluate(self, point: Floats) -> Evaluation:
         t, beta = point[: self.k], point[self.k :]
@@ -179,15 +208,15 @@ class _Table:
         gradient = np.concatenate([self._spread(gap), gap @ self.z - self.ridge * beta])
 
         def value() -> float:
-            return float((self.y * x + log_expit(-x)).sum() - self.ridge / 2 * beta @ beta)
+            return float((self.y * x + log_expit(-x)).sum() - (self.ridge * beta) @ beta / 2)
 
         return Evaluation(gradient, value, lambda: self.weighted(p * (1 - p), self.ridge))
 
     def score_products(self, point: Floats) -> Any:
         x = point[: self.k][self.a] - point[: self.k][self.b] + self.z @ point[self.k :]
-        return self.weighted((self.y - expit(x)) ** 2, 0.0)
+        return self.weighted((self.y - expit(x)) ** 2, np.zeros_like(self.ridge))
 
-    def weighted(self, weight: Floats, ridge: float) -> Any:
+    def weighted(self, weight: Floats, ridge: Floats) -> Any:
         """Return the normal equations [x z]' diag(weight) [x z] + ridge on the features."""
         loaded = weight[:, None] * self.z
         border = (
@@ -200,15 +229,31 @@ class _Table:
             self.pairs,
             tally(self.pair_of, weight, len(self.pairs)),
             border=border,
-            corner=self.z.T @ loaded + ridge * np.eye(self.z.shape[1]),
+            corner=self.z.T @ loaded + np.diag(ridge),
         )
 
     def _spread(self, per_battle: Floats) -> Floats:
         return tally_difference(self.a, self.b, per_battle, self.k)
 
 
+def _typical_size(column: Floats) -> float:
+    """Return the median absolute value of the entries that are not 0; 1 where all are."""
+    sizes = np.abs(column[column != 0])
+    return float(np.median(sizes)) if len(sizes) else 1.0
+
+
+def _decides(maximum: Maximum, k: int) -> bool:
+    """Return whether a coefficient was still growing, for want of battles that hold it back."""
+    coefficients = maximum.point[k:]
+    large = np.abs(coefficients) > DECIDED
+    if not large.any():
+        return False
+    variance = maximum.system.solve(np.eye(len(maximum.point))[:, k:])[k:].diagonal()
+    return bool((large & ~(variance < coefficients**2)).any())
+
+
 def _solution(
-    table: _Table, problem: StrengthProblem, maximum: Maximum
+    table: _Table, problem: StrengthProblem, maximum: Maximum, converged: bool
 ) -> tuple[StrengthSolution, Floats]:
     """Return strengths with their covariance, and the standard errors of the coefficients."""
     k, system = problem.k, maximum.system
@@ -234,7 +279,7 @@ def _solution(
         None,
         spread,
         information,
-        maximum.converged and bool(np.abs(maximum.point).max(initial=0.0) <= 100),
+        converged,
         maximum.iterations,
         maximum.residual,
         system,

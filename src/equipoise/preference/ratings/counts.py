@@ -42,9 +42,9 @@ class PairCounts:
 
     def __post_init__(self) -> None:
         models = check_models(self.models)
-        pairs = np.asarray(self.pairs, dtype=np.intp).reshape(-1, 2)
-        m = len(pairs)
-        wins = as_floats("wins", self.wins).reshape(-1, 2)
+        positions = _in_rows("pairs", self.pairs)
+        m = len(positions)
+        wins = _in_rows("wins", self.wins)
         ties = as_floats("ties", self.ties).reshape(-1)
         both_bad = as_floats("both_bad", self.both_bad).reshape(-1)
         if not len(both_bad):
@@ -53,14 +53,22 @@ class PairCounts:
             raise InvalidInput(
                 f"PairCounts needs one entry a pair: {m} pairs, {len(wins)} wins, {len(ties)} ties"
             )
-        if m and not (
-            (pairs[:, 0] < pairs[:, 1]).all() and pairs.min() >= 0 and pairs.max() < len(models)
-        ):
-            raise InvalidInput(f"pairs must hold positions i < j below {len(models)}")
+        i, j = positions.T
+        whole = (positions == np.floor(positions)).all()
+        if not (whole and ((i >= 0) & (i < j) & (j < len(models))).all()):
+            raise InvalidInput(
+                f"pairs must hold positions i < j below {len(models)}, whole numbers from 0"
+            )
+        pairs = positions.astype(np.intp)
         if len({(int(i), int(j)) for i, j in pairs}) < m:
             raise InvalidInput("a pair stands twice; add up its counts")
         if not all(np.isfinite(x).all() and (x >= 0).all() for x in (wins, ties, both_bad)):
             raise InvalidInput("counts must be finite and >= 0")
+        if (both_bad > ties).any():
+            row = int(np.argmax(both_bad > ties))
+            raise InvalidInput(
+                f"both_bad[{row}] is {both_bad[row]:g}; it is part of ties[{row}], {ties[row]:g}"
+            )
         for name, value in (
             ("models", models),
             ("pairs", pairs),
@@ -167,6 +175,14 @@ def count_coded(battles: CodedBattles, weights: NDArray[np.float64] | None = Non
     used, index = np.unique(key, return_inverse=True)
     each = np.ones(len(key)) if weights is None else weights
     return _from_cells(battles.models, used, tally(index, each, len(used)))
+
+
+def _in_rows(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return `values` as (M, 2) float64."""
+    array = as_floats(name, values)
+    if array.size % 2:
+        raise InvalidInput(f"{name} must hold two numbers a pair, got {array.size}")
+    return array.reshape(-1, 2)
 
 
 def _from_cells(

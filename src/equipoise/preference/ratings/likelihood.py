@@ -7,7 +7,8 @@ probability, of one shared parameter eta:
 - `davidson` (Davidson 1970): P(i) : P(tie) : P(j) = exp(t_i) : nu exp((t_i+t_j)/2) : exp(t_j),
   eta = log nu.
 - `rao_kupper` (Rao and Kupper 1967): P(i) = exp(t_i) / (exp(t_i) + theta exp(t_j)), likewise P(j),
-  and P(tie) = (theta^2 - 1) P(i) P(j) is the rest; eta = log theta > 0.
+  and P(tie) = (theta^2 - 1) P(i) P(j) = (1 - theta^-2) (1 - P(i)) (1 - P(j)) is the rest;
+  eta = log theta > 0.
 
 Every one is concave in (t, eta).
 """
@@ -135,8 +136,8 @@ def probabilities(model: str, d: Floats, eta: float | None) -> tuple[Floats, Flo
         first, tied, second = np.exp(d / 2 - top), np.exp(eta - top), np.exp(-d / 2 - top)
         total = first + tied + second
         return first / total, tied / total, second / total
-    p, q = expit(d - eta), expit(-d - eta)
-    return p, 1.0 - p - q, q
+    not_first, not_second = expit(eta - d), expit(eta + d)
+    return expit(d - eta), -np.expm1(-2.0 * eta) * not_first * not_second, expit(-d - eta)
 
 
 def game_information(model: str, d: Floats, eta: float | None) -> Floats:

@@ -143,5 +143,5 @@ class LiveRatings:
 
 def position_of_fast(place: dict[str, int], models: tuple[str, ...], name: str) -> int:
     """Return the position of a name by a table; the error of `position_of` where it is unknown."""
-    known = place.get(name)
+    known = place.get(name) if isinstance(name, str) else None
     return position_of(models, name) if known is None else known

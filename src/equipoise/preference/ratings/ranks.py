@@ -10,6 +10,8 @@ from equipoise.core.errors import InvalidInput
 from equipoise.preference.ratings.bootstrap import RatingSamples, percentile_ends
 from equipoise.preference.ratings.bradley_terry import RatingFit, normal_quantile
 
+ROUNDING = 1e-9  # of a difference of strengths: nearer to 0 it says nothing
+
 
 @dataclass(frozen=True, eq=False)
 class RankSets:
@@ -52,8 +54,8 @@ def rank_sets(fit_or_samples: RatingFit | RatingSamples, *, level: float = 0.95)
                 gaps = fit.log_strength - fit.log_strength[:, [i]]
             low, high = percentile_ends(gaps, level)
         rivals = (fit.league == fit.league[i]) & (np.arange(k) != i)
-        best[i] += np.count_nonzero(rivals & (low > 0))
-        worst[i] -= np.count_nonzero(rivals & (high < 0))
+        best[i] += np.count_nonzero(rivals & (low > ROUNDING))
+        worst[i] -= np.count_nonzero(rivals & (high < -ROUNDING))
     return RankSets(fit.models, best, worst.astype(np.intp))
 
 

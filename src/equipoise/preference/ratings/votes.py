@@ -169,14 +169,14 @@ def _csv_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | None, st
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         table = csv.reader(text)
         try:
-            header = next(table, None)
+            header = next(filter(None, table), None)
         except _DAMAGED as error:
             yield 1, None, f"gzip data is damaged or cut short ({error})"
             return
         if header is None:
             return
         names = [name.strip() for name in header]
-        _check_header(path, names)
+        _check_header(path, table.line_num, names)
         while True:
             line = table.line_num + 1
             try:
@@ -203,7 +203,7 @@ def _undecodable(values: list[str]) -> bool:
     return any("\udc80" <= character <= "\udcff" for value in values for character in value)
 
 
-def _check_header(path: str | Path, names: list[str]) -> None:
+def _check_header(path: str | Path, line: int, names: list[str]) -> None:
     found = any(a in names and b in names for a, b in _NAME_COLUMNS)
     if found and any(name in names for name in _OUTCOME_COLUMNS):
         return
@@ -211,7 +211,7 @@ def _check_header(path: str | Path, names: list[str]) -> None:
     missing = next((n for n in names if n not in wanted and nearest(n, wanted)), None)
     hint = f"; {missing!r} looks like {nearest(missing, wanted)!r}" if missing else ""
     raise InvalidInput(
-        f"{path}: line 1: columns {', '.join(names)} hold no votes; needed: model_a, model_b, "
+        f"{path}: line {line}: columns {', '.join(names)} hold no votes; needed: model_a, model_b, "
         f"outcome or left, right, winner{hint}"
     )
 
