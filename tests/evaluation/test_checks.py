@@ -155,3 +155,9 @@ def test_regex_bad_options(options, message):
 def test_regex_bad_items(item, message):
     with pytest.raises(InvalidInput, match=message):
         get_scorer("regex").score("a", item)
+
+
+@pytest.mark.parametrize("field", [5, ["a"], "", None])
+def test_the_field_of_a_json_label_is_a_text(field):
+    with pytest.raises(InvalidInput, match="field must be a text that is not empty"):
+        get_scorer("json_label", field=field)

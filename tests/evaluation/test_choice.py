@@ -30,6 +30,17 @@ METALS = ["oak", "copper", "a tree", "9"]
         ("The answer is B, not A.", "B"),
         ("The answer is A) oak", "A"),
         ("The answer is B copper", "B"),
+        # a capital straight after it is the letter, whatever follows
+        ("The answer is A with high confidence.", "A"),
+        ("The answer is A but B is close", "A"),
+        ("The answer is A not C", "A"),
+        ("The answer is A so I choose it", "A"),
+        ("The answer is A where it grows", "A"),
+        ("The answer is A given the facts", "A"),
+        ("The answer is A by elimination", "A"),
+        ("The answer is A again", "A"),
+        ("Answer: A based on the text", "A"),
+        ("The answer is A tree", "C"),
         # a letter that is a word of the sentence
         ("The answer is a tree", "C"),
         ("The answer is a matter of taste", None),
@@ -65,6 +76,12 @@ METALS = ["oak", "copper", "a tree", "9"]
 )
 def test_read_choice(reply, letter):
     assert read_choice(reply, METALS) == letter
+
+
+def test_the_ninth_letter_is_an_answer_and_the_speaker_is_not():
+    choices = [f"text {number}" for number in range(10)]
+    assert read_choice("The answer is I with high confidence", choices) == "I"
+    assert read_choice("The answer is I think unclear", choices) is None
 
 
 def test_a_verbose_reply_with_a_capital_a_does_not_answer_a():

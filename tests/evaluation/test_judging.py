@@ -73,13 +73,48 @@ def test_rule_judge_needs_no_item_where_the_rule_needs_none():
     assert judge.judge([JudgeRequest("q", ("I can't help.",))])[0].value == 0.0
 
 
+def test_judges_that_differ_have_different_identities():
+    class Reward:
+        def __call__(self, prompts, responses):
+            return [0.0] * len(prompts)
+
+    rules = [RuleJudge(get_scorer("refusal", expect=word)) for word in ("comply", "refuse")]
+    assert len({rule.identity for rule in rules}) == 2
+    assert rules[0].identity == 'rule:refusal@1{"options":{"expect":"comply"}}'
+    named = [RewardJudge(Reward(), name=name) for name in ("one", "two")]
+    assert len({judge.identity for judge in named}) == 2
+    assert RewardJudge(Reward(), 0.12345678, name="one").identity != named[0].identity
+
+
+def test_only_an_identity_makes_a_verdict_repeatable():
+    unnamed = RewardJudge(length_reward)
+    assert unnamed.identity == ""
+    assert unnamed.judge([JudgeRequest("q", ("a",))])[0].judge == "RewardJudge"
+    nested = RuleJudge(get_scorer("judge", judge=unnamed))
+    for judge in (unnamed, nested, ScriptedJudge({})):
+        assert not get_scorer("judge", judge=judge).repeatable
+    assert not get_scorer("reward", reward=length_reward).repeatable
+    assert get_scorer("judge", judge=RewardJudge(length_reward, name="length")).repeatable
+    assert get_scorer("number").repeatable
+
+
+def test_a_judge_is_asked_once_for_many_replies():
+    judge = ScriptedJudge({("a",): 0.2, ("b",): 0.8})
+    scores = get_scorer("judge", judge=judge).score_all(["a", " ", "b"], [Item("i")] * 3)
+    assert [score.value for score in scores] == [0.2, None, 0.8]
+    assert judge.calls == 1
+    judge.judge = lambda requests: []  # type: ignore[method-assign]
+    with pytest.raises(InvalidInput, match="0 verdicts for 1 requests"):
+        get_scorer("judge", judge=judge).score("a", {})
+
+
 def test_reward_judge():
     judge = RewardJudge(length_reward, threshold=2.0, scale=2.0, name="length")
     one, two = judge.judge([JudgeRequest("q", ("abcd",)), JudgeRequest("q", ("a", "abc"))])
     assert one.value == pytest.approx(1 / (1 + np.exp(-1)))
     assert two.value == pytest.approx(1 / (1 + np.exp(1)))
     assert (one.label, two.label) == ("reward", "b")
-    assert one.judge == identity_of(judge) == "reward:length@2,2"
+    assert one.judge == identity_of(judge) == "reward:length@2.0,2.0"
     assert judge.judge([]) == []
     assert identity_of(ScriptedJudge({})) == "ScriptedJudge"
 

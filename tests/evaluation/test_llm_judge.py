@@ -1,5 +1,7 @@
 """The language-model judge over a scripted back end, rubric files, and the real model once."""
 
+import re
+
 import pytest
 
 from equipoise.core import store
@@ -200,14 +202,38 @@ def test_a_rubric_of_ones_own(tmp_path):
         ('\'{"required": ["score"]', '\'{"required": ["score"', "schema is not JSON"),
         ('text = "{{ reply_a }} / {{ reply_b }}"', "", "needs exactly text and schema"),
         ('version = "1"', "version = ", "is not TOML"),
+        ('version = "1"', "version = 1", "version must be a text"),
+        ('{"enum": ["a", "b", "tie"]}', "{}", "'winner' has type None; it needs one of object"),
+        ('{"enum": ["a", "b", "tie"]}', "[]", "property 'winner' must be an object"),
+        ('{"enum": ["a", "b", "tie"]}', '{"enum": 3}', "enum of 'winner' must be a list, got 3"),
+        ('"type": "number", ', "", "'score' has type None"),
+        ('"type": "number"', '"type": ["number"]', "has type"),
+        ('"type": "number"', '"type": "string"', "minimum of 'score' is 0; it must be a finite"),
+        ('"maximum": 10', '"maximum": 0', "minimum 0 and maximum 0"),
+        ('"maximum": 10', '"maximum": "ten"', "maximum of 'score' is 'ten'"),
+        ('"maximum": 10', '"maximum": NaN', "maximum of 'score' is nan"),
+        ('{"winner": {"enum": ["a", "b", "tie"]}}', '["winner"]', "properties must be an object"),
+        ('["winner"]', "3", "required must be a list of names, got 3"),
+        ("{{ reply_a }} / {{ reply_b }}", "{{ reply_a", "[pair]: text is no Jinja template"),
+        ('"{{ reply_a }} / {{ reply_b }}"', "5", "text is no Jinja template"),
     ],
 )
 def test_bad_rubrics(tmp_path, old, new, message):
     assert old in RUBRIC
     path = tmp_path / "mine.toml"
     path.write_text(RUBRIC.replace(old, new), "utf-8")
-    with pytest.raises(InvalidInput, match=message):
+    with pytest.raises(InvalidInput, match=re.escape(message)):
         load_rubric(path)
+
+
+@pytest.mark.parametrize("winner", ["true", "3", "[]", '["a"]', "null"])
+def test_a_winner_that_is_no_word_is_no_verdict(tmp_path, winner):
+    path = tmp_path / "mine.toml"
+    for free in (RUBRIC, RUBRIC.replace('{"enum": ["a", "b", "tie"]}', '{"enum": [[], ["a"]]}')):
+        path.write_text(free, "utf-8")
+        reply = f'{{"winner": {winner}}}'
+        judge = LLMJudge(ScriptedBackend(reply, reply), path)  # type: ignore[arg-type]
+        assert judge.judge([JudgeRequest("q", ("x", "y"))])[0].value is None
 
 
 def test_unknown_rubric():

@@ -56,7 +56,9 @@ def test_judging_by_the_model(model):
     verdicts = judge.judge(requests)
     assert [verdict.value for verdict in verdicts] == [0.0, 1.0, None, 0.5]
     assert [verdict.label for verdict in verdicts] == ["full", "full", "empty", "partial"]
-    assert verdicts[0].judge == judge.identity == model.identity
+    assert verdicts[0].judge == judge.identity == f"{model.identity},comply"
+    assert RefusalJudge(model).identity == model.identity
+    assert RefusalJudge(model, "refuse").identity != judge.identity
     with pytest.raises(InvalidInput, match="one reply at a time"):
         judge.judge([JudgeRequest("q", ("a", "b"))])
     with pytest.raises(InvalidInput, match="unknown expectation"):

@@ -40,17 +40,19 @@ def results(draw):
         score=draw(st.none() | unit),
         dimension=draw(st.sampled_from(["capability", "safety"])),
         category=draw(names),
-        n=draw(st.none() | st.integers(0, 9)),
+        n=None if scores else draw(st.none() | st.integers(0, 9)),
         standard_error=draw(st.none() | st.floats(0, 1)),
         item_ids=ids,
         scores=tuple(scores),
         clusters=draw(st.sampled_from([(), ids])),
-        missing=draw(st.integers(0, 9)),
+        missing=scores.count(None) + draw(st.integers(0, 9)),
         task_version=draw(st.text(max_size=3)),
         task_hash=draw(st.text(max_size=3)),
         judge=draw(st.text(max_size=3)),
         source=draw(st.text(max_size=3)),
         notes=tuple(draw(st.lists(names, max_size=2))),
+        classes=draw(st.sampled_from([(), ids])),
+        max_missing=draw(st.none() | unit),
     )
 
 
@@ -108,6 +110,7 @@ def test_numbers_as_ids_become_texts():
         ({"missing": "3"}, "missing is '3'"),
         ({"standard_error": -0.1}, "standard_error is -0.1"),
         ({"standard_error": float("inf")}, "standard_error is inf"),
+        ({"standard_error": 10**400}, "standard_error is 1000"),
         ({"scores": [0.5, 2]}, r"scores\[1\] is 2"),
         ({"scores": 0.5}, "scores must be a list of numbers"),
         ({"item_ids": "ab"}, "item_ids must be a list of texts"),
@@ -116,6 +119,12 @@ def test_numbers_as_ids_become_texts():
         ({"item_ids": ["a", "a"], "scores": [0, 1]}, "item id 'a' occurs twice"),
         ({"notes": [3]}, "notes must be a list of texts"),
         ({"notes": 3}, "notes must be a list of texts"),
+        ({"classes": ["yes"]}, "1 classes for 0 scores"),
+        ({"max_missing": 2}, r"max_missing is 2; allowed: a share in \[0, 1\]"),
+        ({"score": 10**400}, r"score is 10{56}\.\.\.; allowed: a number in \[0, 1\]"),
+        ({"n": 10**20}, "n is 100000000000000000000; allowed: at most 9007199254740992"),
+        ({"n": 3, "scores": [1, None]}, "n is 3, but 1 of the scores are numbers"),
+        ({"missing": 1, "scores": [None, None, 1]}, "missing is 1, but 2 of the scores are null"),
     ],
 )
 def test_bad_values_are_refused_with_their_line(tmp_path, changes, message):
@@ -173,6 +182,21 @@ def test_nothing_is_written_over_when_a_row_cannot_be_spelt(tmp_path):
 )
 def test_incomplete(score, n, missing, limit, incomplete):
     assert TaskResult("a", "t", score, n=n, missing=missing).incomplete(limit) == incomplete
+
+
+def test_gaps_among_the_scores_are_missing_items_whether_counted_or_not():
+    row = {"model": "a", "task": "t", "score": 1.0, "item_ids": list("abcd")}
+    told = TaskResult.from_json(row | {"scores": [1, None, None, None]})
+    assert (told.n, told.missing, told.incomplete()) == (1, 3, True)
+    more = TaskResult.from_json(row | {"item_ids": [], "scores": [1, 1], "missing": 2})
+    assert (more.n, more.missing) == (2, 2)
+
+
+def test_a_row_carries_the_share_that_its_task_lets_be_missing():
+    row = TaskResult("a", "t", 0.5, n=8, missing=2, max_missing=0.2)
+    assert not row.incomplete()
+    assert row.incomplete(0.1)
+    assert TaskResult.from_json(row.to_json()) == row
 
 
 def test_numpy_numbers_are_taken_as_numbers(tmp_path):

@@ -265,12 +265,18 @@ def test_a_task_without_canonical_json_is_refused(tmp_path):
         ("version = 2", "version must be a text"),
         ("max_missing = 1.5", r"max_missing is 1.5; allowed: a share in \[0, 1\]"),
         ("max_missing = true", "max_missing is True"),
+        (f"max_missing = {'9' * 5000}", "is not TOML"),
         ('first_seen = "July"', "first_seen is 'July'"),
         ('template = "ask"', r"template lacks {question}"),
         ('fields = "x"', r"fields must be a table \[fields\]"),
         ('[fields]\nquestin = "q"', "did you mean 'question'"),
         ('[fields]\nquestion = "qestion"', "'qestion': did you mean 'question'"),
         ("[scorer_options]\nfoo = 1", "unknown option of scorer 'exact' 'foo'"),
+        ('[scorer_options]\nname = "x"', "option 'name' cannot stand in a file, got 'x'"),
+        ('[scorer_options]\njudge = "x"', "option 'judge' cannot stand in a file"),
+        ('[scorer_options]\nreward = "x"', "option 'reward' cannot stand in a file"),
+        ("[fields]\nquestion = {a = 1}", "field 'question' is mapped to {'a': 1}; a column is"),
+        ('[fields]\nquestion = [["a"]]', "field 'question' is mapped to"),
         ("few_shot = 3", "few_shot must be rows"),
         ('[[few_shot]]\nquestion = "x"', "few_shot 1: lacks the answer"),
         ('[[few_shot]]\nanswer = "x"', "few_shot 1: needs question and answer"),
@@ -301,6 +307,10 @@ def test_bad_task_files(tmp_path, extra, message):
         ('{"question": "q", "target": "a", "expect": "refus"}', "did you mean 'refuse'"),
         ('{"question": "q", "target": "a", "scorer": "exakt"}', "line 1: .*did you mean 'exact'"),
         ('{"question": "q", "target": "a", "scorer": {}}', "scorer needs a name"),
+        ('{"question": "q", "target": "a", "scorer": {"name": ["x"]}}', "unknown scorer"),
+        ('{"question": "q", "scorer": {"name": "judge", "judge": "x"}}', "cannot stand in a file"),
+        ('{"question": "q", "target": "a", "choices": {"text": ["x"], "label": 5}}',
+         "labels of choices are 5, not a list"),
         ("", "holds no item"),
     ],
 )  # fmt: skip
@@ -352,6 +362,15 @@ def test_required_keys(tmp_path, key):
     path.write_text("\n".join(lines), "utf-8")
     with pytest.raises(InvalidInput, match=f"lacks '{key}'"):
         load_task(path)
+
+
+def test_what_is_bound_reaches_an_items_own_scorer(tmp_path):
+    rows = [ROWS[0], {**ROWS[1], "scorer": {"name": "reward", "threshold": 1.0}}]
+    task = load_task(write(tmp_path, rows))
+    bound = task.bound(reward=lambda prompts, responses: [1.0] * len(prompts))
+    assert task.scorer_for(task.items[1]).lacks() == ["reward"]
+    assert bound.scorer_for(bound.items[1]).lacks() == []
+    assert bound.score("x", bound.items[1]).value == 0.5
 
 
 # ---- several tasks

@@ -15,6 +15,7 @@ _SPELT_OUT = re.compile(r"(?<!\w)(\w)\s+(?=\w(?!\w))")
 # Joiners that are marks, not format characters: grapheme joiner and variation selectors.
 _INVISIBLE = {"\u034f", *map(chr, range(0xFE00, 0xFE10))}
 _MOST_STARTS = 200
+"""Most braces from which an object is read; each may cost the length of the reply."""
 
 
 def score_secret(reply: str, item: Item) -> Score:
@@ -60,10 +61,17 @@ def score_json_label(reply: str, item: Item, *, field: str = "label") -> Score:
     return graded(field in found and same_kind and value == item.target, f"{value!r:.80}")
 
 
+def check_json_label_options(*, field: str = "label") -> None:
+    """Raise `InvalidInput` for a field that is not the name of one."""
+    if not isinstance(field, str) or not field:
+        raise InvalidInput(f"field must be a text that is not empty, got {field!r:.80}")
+
+
 def first_json_object(text: str) -> dict[str, Any] | None:
     """Return the first JSON object that stands in `text`, None where there is none.
 
-    Nothing is evaluated: `json` reads from each opening brace. NaN and infinity are refused.
+    Nothing is evaluated: `json` reads from each opening brace, of the first 200, which bounds the
+    time that a reply of braces alone can take. NaN and infinity are refused.
 
     >>> first_json_object('Sure: {"label": "b"} {"label": "c"}')
     {'label': 'b'}

@@ -18,6 +18,7 @@ _ANSWER = re.compile(
 _ALONE = re.compile(r"[\s\[({*_\"'`]*([A-Za-z])[\s\])}*_\"'`.:]*")
 _LINE = re.compile(r"[ \t>*_-]*(?:\(([A-Za-z])\)|([A-Za-z])\)|([A-Z])\.(?=\s|$|\*))", re.MULTILINE)
 _PAUSES = ("because", "since", "as", "and", "for", "which", "in", "is", "due")
+_SPEAKS = ("think", "believe", "guess", "suppose", "would", "am", "do", "don't", "cannot", "can't")
 
 
 def score_choice(reply: str, item: Item) -> Score:
@@ -54,13 +55,18 @@ def read_choice(reply: str, choices: Sequence[str]) -> str | None:
 
 def _is_article(match: re.Match[str], choices: Sequence[str]) -> bool:
     """Say whether the letter is a word of the sentence, as in "the answer is a tree"."""
-    rest = match["rest"]
+    letter, rest = match["letter"], match["rest"]
     if match["open"] or match["close"] or not re.match(r"\s+\w", rest):
         return False
-    if match["letter"].upper() not in "AI" and match["letter"].isupper():
-        return False
     following = fold(rest).split()
-    text = " ".join(fold(choices[ascii_uppercase.index(match["letter"].upper())]).split())
+    texts = [" ".join(fold(choice).split()) for choice in choices]
+    if letter.isupper():
+        words = " ".join([letter.casefold(), *following])
+        # "The answer is A tree" gives the choice "a tree", wherever that stands.
+        return (letter == "I" and following[0] in _SPEAKS) or any(
+            len(text) > 1 and words.startswith(text) for text in texts
+        )
+    text = texts[ascii_uppercase.index(letter.upper())]
     return not (following[0].strip(",;") in _PAUSES or " ".join(following).startswith(text))
 
 

@@ -127,6 +127,11 @@ def _column(row: Row, mapping: Mapping[str, Any], name: str, where: str) -> Any:
         return row[present[0]] if present else None
     columns = column if isinstance(column, list) else [column]
     for wanted in columns:
+        if not isinstance(wanted, str | int):
+            raise InvalidInput(
+                f"{where}: field {name!r} is mapped to {wanted!r:.80}; a column is named by a text "
+                "or a number"
+            )
         if wanted not in row:
             raise unknown_name(f"column (field {name!r}, {where})", wanted, map(str, row))
     if not isinstance(column, list):
@@ -150,8 +155,10 @@ def _choices(
             lettered.append(row[letter])
         raw = lettered if len(lettered) > 1 else None
     if isinstance(raw, Mapping) and {"text", "label"} <= set(raw):
+        if not isinstance(raw["label"], list | tuple):
+            raise InvalidInput(f"{where}: labels of choices are {raw['label']!r:.80}, not a list")
         labels = [str(label) for label in raw["label"]]
-        if str(target) in labels:
+        if str(target) in labels[: len(ascii_uppercase)]:
             target = ascii_uppercase[labels.index(str(target))]
         raw = raw["text"]
     return _texts(raw, "choices", where), target

@@ -1,5 +1,7 @@
 """Scorers that ask somebody else: `judge` (a `Judge`) and `reward` (a reward function)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -8,9 +10,9 @@ from equipoise.core.errors import InvalidInput
 from equipoise.evaluation.items import Item
 from equipoise.evaluation.judging import (
     Judge,
+    JudgeRequest,
     Reward,
     check_calibration,
-    first_verdict,
     logistic,
     rewards,
 )
@@ -19,13 +21,29 @@ from equipoise.evaluation.score import Score
 
 def score_judge(reply: str, item: Item, *, judge: Judge | None = None) -> Score:
     """The worth that a judge gives the reply; None, never one half, where it gives none."""
+    return score_judge_batch([reply], [item], judge=judge)[0]
+
+
+def score_judge_batch(
+    replies: Sequence[str], items: Sequence[Item], *, judge: Judge | None = None
+) -> list[Score]:
+    """Ask the judge about all replies in one call."""
     if judge is None:
         raise InvalidInput(
             "scorer 'judge' has no judge; use get_scorer('judge', judge=...) or "
             "task.bound(judge=...)"
         )
-    verdict = first_verdict(judge, item.question, reply, item)
-    return Score(verdict.value, verdict.label, verdict.raw[:200])
+    requests = [
+        JudgeRequest(item.question, (reply,), item)
+        for reply, item in zip(replies, items, strict=True)
+    ]
+    verdicts = judge.judge(requests)
+    if len(verdicts) != len(requests):
+        raise InvalidInput(
+            f"the judge gave {len(verdicts)} verdicts for {len(requests)} requests; it must give "
+            "one each"
+        )
+    return [Score(verdict.value, verdict.label, verdict.raw[:200]) for verdict in verdicts]
 
 
 def score_reward(
@@ -37,13 +55,28 @@ def score_reward(
     scale: float = 1.0,
 ) -> Score:
     """`logistic((r - threshold) / scale)` of the reward r of (question, reply)."""
+    options = {"reward": reward, "threshold": threshold, "scale": scale}
+    return score_reward_batch([reply], [item], **options)[0]
+
+
+def score_reward_batch(
+    replies: Sequence[str],
+    items: Sequence[Item],
+    *,
+    reward: Reward | None = None,
+    threshold: float = 0.0,
+    scale: float = 1.0,
+) -> list[Score]:
+    """Ask the reward for all replies in one call."""
     if reward is None:
         raise InvalidInput(
             "scorer 'reward' has no reward; use get_scorer('reward', reward=...) or "
             "task.bound(reward=...)"
         )
-    value = rewards(reward, [item.question], [reply])[0]
-    return Score(logistic((value - threshold) / scale), "reward", f"{value:.6g}")
+    values = rewards(reward, [item.question for item in items], replies)
+    return [
+        Score(logistic((value - threshold) / scale), "reward", f"{value:.6g}") for value in values
+    ]
 
 
 def check_reward_options(*, threshold: float = 0.0, scale: float = 1.0) -> None:

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 
 from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput
+from equipoise.core.files import canonical_json
 from equipoise.evaluation.items import Item
-from equipoise.evaluation.scoring import Scorer
+from equipoise.evaluation.scoring import Scorer, identity_of
 
 Reward = Callable[[Sequence[str], Sequence[str]], ArrayLike]
 
@@ -82,8 +83,13 @@ class RuleJudge:
 
     @property
     def identity(self) -> str:
-        """Name and version of the rule."""
-        return f"rule:{self.scorer.name}@{self.scorer.version}"
+        """Name, version and options of the rule; empty where it asks somebody without identity."""
+        described = self.scorer.describe()
+        told = {key: described[key] for key in ("options", "resources") if described.get(key)}
+        name = f"rule:{self.scorer.name}@{self.scorer.version}"
+        if not self.scorer.repeatable:
+            return ""
+        return name + (canonical_json(told) if told else "")
 
     def judge(self, requests: Sequence[JudgeRequest]) -> list[Verdict]:
         """Score each reply; a request without an item is scored by the scorer's options alone."""
@@ -94,12 +100,12 @@ class RuleJudge:
         scores = [self.scorer.score(reply, item) for reply in request.replies]
         raw = " / ".join(score.label for score in scores)
         if len(scores) == 1:
-            return Verdict(scores[0].value, scores[0].label, raw, self.identity)
+            return Verdict(scores[0].value, scores[0].label, raw, identity_of(self))
         first, second = scores[0].value, scores[1].value
         if first is None or second is None:
-            return Verdict(None, "unscored", raw, self.identity)
+            return Verdict(None, "unscored", raw, identity_of(self))
         value = 0.5 if first == second else float(first > second)
-        return Verdict(value, pair_label(value), raw, self.identity)
+        return Verdict(value, pair_label(value), raw, identity_of(self))
 
 
 def check_calibration(threshold: float, scale: float) -> None:
@@ -119,21 +125,23 @@ class RewardJudge:
         reward: callable `(prompts, responses) -> (n,)`.
         threshold: reward of a reply worth one half.
         scale: reward difference that moves log-odds by one, > 0.
-        name: identity of the reward.
+        name: identity of the reward, else its own `identity`; without either, verdicts are not
+            kept from one run to the next.
     """
 
     reward: Reward
     threshold: float = 0.0
     scale: float = 1.0
-    name: str = "reward"
+    name: str = ""
 
     def __post_init__(self) -> None:
         check_calibration(self.threshold, self.scale)
 
     @property
     def identity(self) -> str:
-        """Name of the reward with its calibration."""
-        return f"reward:{self.name}@{self.threshold:g},{self.scale:g}"
+        """Name of the reward with its calibration; empty where the reward has no name."""
+        name = self.name or getattr(self.reward, "identity", "")
+        return f"reward:{name}@{self.threshold!r},{self.scale!r}" if name else ""
 
     def judge(self, requests: Sequence[JudgeRequest]) -> list[Verdict]:
         """Ask the reward for all replies in one call."""
@@ -146,7 +154,7 @@ class RewardJudge:
             other = given[1] if len(given) == 2 else self.threshold
             worth = logistic((given[0] - other) / self.scale)
             label = pair_label(worth) if len(given) == 2 else "reward"
-            verdicts.append(Verdict(worth, label, raw, self.identity))
+            verdicts.append(Verdict(worth, label, raw, identity_of(self)))
         return verdicts
 
 
@@ -174,8 +182,3 @@ def logistic(x: float) -> float:
     (0.5, 0.0)
     """
     return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else 1.0 - 1.0 / (1.0 + math.exp(max(x, -700.0)))
-
-
-def first_verdict(judge: Judge, prompt: str, reply: str, item: Item | None = None) -> Verdict:
-    """Ask a judge about one reply."""
-    return judge.judge([JudgeRequest(prompt, (reply,), item)])[0]

@@ -104,9 +104,9 @@ class LLMJudge:
         if answer is None or problem:
             return Verdict(None, str(problem), text, self.identity)
         if len(request.replies) == 2:
-            if answer.get("winner") not in _WINNERS:
+            value = _WINNERS.get(str(answer.get("winner")))
+            if value is None:
                 return Verdict(None, "winner is none of a, b, tie", text, self.identity)
-            value = _WINNERS[answer["winner"]]
             return Verdict(value, pair_label(value), text, self.identity)
         if "score" not in answer:
             return Verdict(None, "score is missing", text, self.identity)

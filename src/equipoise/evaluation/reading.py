@@ -27,7 +27,7 @@ def read_toml(file: Path, keys: Sequence[str], required: Sequence[str]) -> dict[
     """
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{file} is not TOML: {error}") from None
     for key in table:
         if key not in keys:

@@ -68,7 +68,8 @@ class RefusalModel:
     @property
     def identity(self) -> str:
         """Name of the model with the checksum of its weights."""
-        return f"refusal_model@{hashlib.sha256(self.weights.tobytes()).hexdigest()[:12]}"
+        numbers = self.weights.tobytes() + self.bias.tobytes()
+        return f"refusal_model@{hashlib.sha256(numbers).hexdigest()[:12]}"
 
     def probabilities(self, replies: Sequence[str]) -> NDArray[np.float64]:
         """Return (n, 3): the probability of each of `KINDS`."""
@@ -103,8 +104,8 @@ class RefusalJudge:
 
     @property
     def identity(self) -> str:
-        """Identity of the model."""
-        return self.model.identity
+        """Identity of the model, and what is expected where that was given."""
+        return self.model.identity + (f",{self.expect}" if self.expect else "")
 
     def judge(self, requests: Sequence[JudgeRequest]) -> list[Verdict]:
         """Classify all replies in one batch.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,7 +12,7 @@ from typing import Any
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.extras import require
 from equipoise.core.files import canonical_json
-from equipoise.evaluation.reading import read_toml
+from equipoise.evaluation.reading import located, read_toml
 
 _KEYS = ("name", "version", "system", "single", "pair")
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -76,6 +77,9 @@ def load_rubric(path: str | Path) -> Rubric:
     if not file.is_file():
         raise unknown_name("rubric", path, (*shipped, "PATH.toml"))
     table = read_toml(file, _KEYS, _KEYS)
+    for key in ("name", "version", "system"):
+        if not isinstance(table[key], str):
+            raise InvalidInput(f"{file}: {key} must be a text, got {table[key]!r:.80}")
     return Rubric(
         name=table["name"],
         version=table["version"],
@@ -92,22 +96,70 @@ def _form(table: Any, field: str, where: str) -> Form:
     jinja2 = require("jinja2", "web")
     try:
         _environment().from_string(table["text"])
-    except jinja2.TemplateError as error:
+    except (jinja2.TemplateError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{where}: text is no Jinja template: {error}") from None
     try:
         schema = json.loads(table["schema"])
     except (json.JSONDecodeError, TypeError) as error:
         raise InvalidInput(f"{where}: schema is not JSON: {error}") from None
-    properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
-    for name, rules in properties.items():
-        for key in rules:
-            if key not in _PROPERTY_KEYS:
-                raise unknown_name(f"schema key of {name!r} in {where}", key, _PROPERTY_KEYS)
-    if field not in properties:
-        raise InvalidInput(f"{where}: the schema lacks the property {field!r}")
-    if field == "score" and not {"minimum", "maximum"} <= set(properties[field]):
-        raise InvalidInput(f"{where}: score needs a minimum and a maximum")
+    with located(where):
+        properties = _properties(schema)
+        if field not in properties:
+            raise InvalidInput(f"the schema lacks the property {field!r}")
+        if field == "score":
+            _check_score_bounds(properties[field])
     return Form(table["text"], schema)
+
+
+def _properties(schema: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Return the properties of a schema, every rule checked."""
+    if not isinstance(schema, dict):
+        raise InvalidInput(f"the schema must be an object, got {schema!r:.80}")
+    required = schema.get("required", [])
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        raise InvalidInput(f"required must be a list of names, got {required!r:.80}")
+    properties = schema.get("properties", {})
+    if not isinstance(properties, dict):
+        raise InvalidInput(f"properties must be an object, got {properties!r:.80}")
+    for name, rules in properties.items():
+        _check_rules(name, rules)
+    return properties
+
+
+def _check_rules(name: str, rules: Any) -> None:
+    if not isinstance(rules, dict):
+        raise InvalidInput(f"property {name!r} must be an object, got {rules!r:.80}")
+    for key in rules:
+        if key not in _PROPERTY_KEYS:
+            raise unknown_name(f"schema key of {name!r}", key, _PROPERTY_KEYS)
+    kind = rules.get("type")
+    told = kind is None and "enum" in rules
+    if not told and (not isinstance(kind, str) or kind not in _TYPES):
+        raise InvalidInput(
+            f"property {name!r} has type {kind!r:.80}; it needs one of {', '.join(_TYPES)}, or an "
+            "enum"
+        )
+    for key in ("minimum", "maximum"):
+        if key in rules and (kind not in ("number", "integer") or not _is_finite(rules[key])):
+            raise InvalidInput(
+                f"{key} of {name!r} is {rules[key]!r:.80}; it must be a finite number, and the "
+                "type number or integer"
+            )
+    if not isinstance(rules.get("enum", []), list):
+        raise InvalidInput(f"enum of {name!r} must be a list, got {rules['enum']!r:.80}")
+
+
+def _is_finite(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # type: ignore[operator]
+
+
+def _check_score_bounds(rules: Mapping[str, Any]) -> None:
+    if not {"minimum", "maximum"} <= set(rules):
+        raise InvalidInput("score needs a minimum and a maximum")
+    low, high = rules["minimum"], rules["maximum"]
+    if not low < high:
+        raise InvalidInput(f"score has minimum {low} and maximum {high}; it must be below it")
 
 
 def _environment() -> Any:
@@ -136,9 +188,10 @@ def schema_problem(value: Mapping[str, Any], schema: Mapping[str, Any]) -> str |
 
 
 def _property_problem(name: str, given: Any, rules: Mapping[str, Any]) -> str | None:
-    kind = _TYPES.get(rules.get("type", ""), object)
-    if not isinstance(given, kind) or (isinstance(given, bool) and rules.get("type") != "boolean"):
-        return f"{name} is no {rules['type']}"
+    kind = rules.get("type")
+    truth = isinstance(given, bool)
+    if kind and (not isinstance(given, _TYPES[kind]) or (truth and kind != "boolean")):
+        return f"{name} is no {kind}"
     if "minimum" in rules and given < rules["minimum"]:
         return f"{name} is {given}, below {rules['minimum']}"
     if "maximum" in rules and given > rules["maximum"]:

@@ -1,7 +1,7 @@
 """Scorers by name: a pure rule, its version and its options, so that a verdict can be cached."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
@@ -11,11 +11,12 @@ from equipoise.evaluation.items import Item, as_item
 from equipoise.evaluation.score import Score
 
 # name -> (module, version, what an item must hold). A rule that changes gets a new version. The
-# module has `score_NAME(reply, item, *, options)` and, to check beforehand,
+# module has `score_NAME(reply, item, *, options)`, where many are asked for together also
+# `score_NAME_batch(replies, items, *, options)`, and, to check beforehand,
 # `check_NAME_item(item, *, options)` and `check_NAME_options(*, options)`.
 _RULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "exact": ("answers", "1", ("target",)),
-    "choice": ("choice", "1", ("target", "choices")),
+    "choice": ("choice", "2", ("target", "choices")),
     "number": ("answers", "1", ("target",)),
     "yes_no": ("answers", "1", ("target",)),
     "secret": ("checks", "1", ("secrets",)),
@@ -48,6 +49,9 @@ class Scorer:
     item_check: Callable[..., None] | None = field(
         default=None, repr=False, compare=False, kw_only=True
     )
+    batch_rule: Callable[..., list[Score]] | None = field(
+        default=None, repr=False, compare=False, kw_only=True
+    )
     resources: Mapping[str, Any] = field(
         default_factory=dict, repr=False, compare=False, kw_only=True
     )
@@ -60,13 +64,31 @@ class Scorer:
         Raises:
             InvalidInput: the item lacks what the rule needs.
         """
-        if not isinstance(reply, str):
-            raise InvalidInput(f"a reply is a text, got {type(reply).__name__}")
-        given = as_item(item)
-        self.check_item(given)
-        if not reply.strip():
-            return Score(None, "empty")
-        return self.rule(reply, given, **self.options, **self.resources)
+        return self.score_all([reply], [item])[0]
+
+    def score_all(
+        self, replies: Sequence[str], items: Sequence[Item | Mapping[str, Any]]
+    ) -> list[Score]:
+        """Score each of `replies` to its item; a judge or a reward is asked once for all of them.
+
+        Raises:
+            InvalidInput: an item lacks what the rule needs.
+        """
+        given = [as_item(item) for item in items]
+        for reply, item in zip(replies, given, strict=True):
+            if not isinstance(reply, str):
+                raise InvalidInput(f"a reply is a text, got {type(reply).__name__}")
+            self.check_item(item)
+        told = [place for place, reply in enumerate(replies) if reply.strip()]
+        values = {**self.options, **self.resources}
+        if self.batch_rule is not None:
+            scored = self.batch_rule([replies[i] for i in told], [given[i] for i in told], **values)
+        else:
+            scored = [self.rule(replies[i], given[i], **values) for i in told]
+        scores = [Score(None, "empty")] * len(given)
+        for place, score in zip(told, scored, strict=True):
+            scores[place] = score
+        return scores
 
     def check_item(self, item: Item) -> None:
         """Raise `InvalidInput` where `item` lacks what this scorer needs or holds it wrongly."""
@@ -82,6 +104,16 @@ class Scorer:
         taken = {name: value for name, value in resources.items() if name in accepted}
         return replace(self, resources={**self.resources, **taken})
 
+    def lacks(self) -> list[str]:
+        """Return which of the resources that its rule takes (`judge`, `reward`) are not bound."""
+        accepted = inspect.signature(self.rule).parameters
+        return [n for n in _RESOURCES if n in accepted and self.resources.get(n) is None]
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether all bound resources have an identity, so that a verdict may be kept."""
+        return all(getattr(bound, "identity", "") for bound in self.resources.values())
+
     def describe(self) -> dict[str, Any]:
         """Return name, version, options and the identity of a bound judge: a part of cache keys."""
         description = {"name": self.name, "version": self.version, "options": dict(self.options)}
@@ -90,9 +122,12 @@ class Scorer:
 
 
 def identity_of(resource: Any) -> str:
-    """Return what identifies a judge or reward: its `identity`, else its name or its class's."""
+    """Return what a judge or reward is called: its `identity`, else its name or its class's.
+
+    Only an `identity` tells two of them apart; verdicts of a resource without one are not kept.
+    """
     name = getattr(resource, "__qualname__", type(resource).__name__)
-    return str(getattr(resource, "identity", name))
+    return str(getattr(resource, "identity", "") or name)
 
 
 def scorer_names() -> tuple[str, ...]:
@@ -115,7 +150,7 @@ def get_scorer(name: str | Scorer, **options: Any) -> Scorer:
     """
     if isinstance(name, Scorer):
         return get_scorer(name.name, **{**name.options, **name.resources, **options})
-    if name not in _RULES:
+    if not isinstance(name, str) or name not in _RULES:
         raise unknown_name("scorer", name, _RULES)
     module_name, version, needs = _RULES[name]
     module = import_module(f"equipoise.evaluation.{module_name}")
@@ -129,7 +164,28 @@ def get_scorer(name: str | Scorer, **options: Any) -> Scorer:
     check_options = getattr(module, f"check_{name}_options", None)
     if check_options is not None:
         check_options(**options)
-    item_check = getattr(module, f"check_{name}_item", None)
     return Scorer(
-        name, version, options, needs, rule=rule, item_check=item_check, resources=resources
+        name,
+        version,
+        options,
+        needs,
+        rule=rule,
+        item_check=getattr(module, f"check_{name}_item", None),
+        batch_rule=getattr(module, f"score_{name}_batch", None),
+        resources=resources,
     )
+
+
+def filed_scorer(name: Any, options: Mapping[str, Any]) -> Scorer:
+    """Return a scorer that a file names; resources, which no file can hold, are refused.
+
+    Raises:
+        InvalidInput: as `get_scorer`; an option `name`, `judge` or `reward`.
+    """
+    for option in ("name", *_RESOURCES):
+        if option in options:
+            raise InvalidInput(
+                f"option {option!r} cannot stand in a file, got {options[option]!r:.80}; "
+                "a judge or a reward is bound when the task runs"
+            )
+    return get_scorer(name, **options)

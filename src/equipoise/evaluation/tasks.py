@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +13,7 @@ from equipoise.core.files import canonical_json
 from equipoise.evaluation.items import ROW_KEYS, Item, Message, item_from_row
 from equipoise.evaluation.reading import located
 from equipoise.evaluation.rows import Row, read_rows
-from equipoise.evaluation.scoring import Score, Scorer, get_scorer
+from equipoise.evaluation.scoring import Score, Scorer, filed_scorer
 from equipoise.evaluation.task_file import MAX_MISSING, read_task_table
 
 FIXTURES = "fixtures"
@@ -41,6 +41,7 @@ class Task:
         few_shot: messages shown before each item.
         canary: text that must never occur in a reply.
         max_missing: share of items that may be missing before the task counts as incomplete.
+        resources: what `bound` gave.
     """
 
     name: str
@@ -60,10 +61,11 @@ class Task:
     few_shot: tuple[Message, ...] = ()
     canary: str | None = None
     max_missing: float = MAX_MISSING
+    resources: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def scorer_for(self, item: Item) -> Scorer:
         """Return the rule that scores `item`: its own where it names one, else the task's."""
-        return _own_scorer(item) if item.scorer else self.scorer
+        return _own_scorer(item).bound(**self.resources) if item.scorer else self.scorer
 
     def score(self, reply: str, item: Item) -> Score:
         """Score one reply to one item."""
@@ -74,8 +76,12 @@ class Task:
         return self.canary is not None and self.canary in reply
 
     def bound(self, **resources: Any) -> "Task":
-        """Return the task with what a task file cannot hold (`judge=`, `reward=`)."""
-        return replace(self, scorer=self.scorer.bound(**resources))
+        """Return the task with what a task file cannot hold (`judge=`, `reward=`), for all items.
+
+        A rule that an item names itself gets them too.
+        """
+        bound = {**self.resources, **resources}
+        return replace(self, scorer=self.scorer.bound(**resources), resources=bound)
 
 
 def load_task(path: str | Path) -> Task:
@@ -95,7 +101,7 @@ def load_task(path: str | Path) -> Task:
     file = _task_file(Path(path))
     table = read_task_table(file)
     with located(file):
-        scorer = get_scorer(table["scorer"], **table.get("scorer_options", {}))
+        scorer = filed_scorer(table["scorer"], table.get("scorer_options", {}))
     few_shot = tuple(_few_shot(table, file))
     items = tuple(_load_items(table, file, scorer, few_shot))
     first_seen = table.get("first_seen")
@@ -236,7 +242,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _own_scorer(item: Item) -> Scorer:
     options = dict(item.scorer or {})
-    return get_scorer(options.pop("name"), **options)
+    return filed_scorer(options.pop("name"), options)
 
 
 def _task_hash(table: Mapping[str, Any], items: Iterable[Item]) -> str:

@@ -7,6 +7,8 @@ style sheet variables, each with its light value as fall-back, so that one file 
 import io
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +111,23 @@ def new_figure(width: float = 7, height: float = 4, **kwargs: Any) -> tuple["Fig
     return figure, axes
 
 
+def plain(text: str) -> str:
+    r"""Return `text` so that matplotlib draws it as it is: a dollar sign opens no formula.
+
+    >>> plain("cost $5")
+    'cost \\$5'
+    """
+    return text.replace("$", r"\$")
+
+
+@contextmanager
+def readers_font() -> Iterator[None]:
+    """Silence glyphs that matplotlib lacks: words are set in the reader's font, which has them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
 def figure_svg(figure: "Figure", name: str = "plot", alt: str = "") -> str:
     """Return a matplotlib figure as an SVG text: no date, same figure same bytes.
 
@@ -127,9 +146,7 @@ def figure_svg(figure: "Figure", name: str = "plot", alt: str = "") -> str:
     }
     buffer = io.StringIO()
     style = _style() if themed else {}
-    with _settings, mpl.rc_context(style | settings), warnings.catch_warnings():
-        # words are set in the reader's font: a glyph that matplotlib lacks is not missing there
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    with _settings, mpl.rc_context(style | settings), readers_font():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return _finish(buffer.getvalue(), name, alt, themed, wide=figure.get_figwidth() >= 5)
 

@@ -463,3 +463,15 @@ def test_scores_lie_between_minimum_and_mean_and_ranks_are_consistent(pairs):
 def test_task_results_and_mappings_give_one_board():
     rows = simulated()
     assert build_board([TaskResult.from_json(r) for r in rows]) == build_board(rows)
+
+
+def test_votes_and_options_that_decide_nothing_are_named():
+    rows = [{"model": m, "task": d, "score": 0.5, "dimension": d}
+            for m in "AB" for d in ("capability", "safety")]  # fmt: skip
+    votes = [{"model_a": "A", "model_b": "B", "outcome": o} for o in "ab"]
+    made = build_board(rows, votes=votes, capability="tasks", reference="A", replicates=0)
+    assert made.settings["warnings"] == [
+        "capability is taken from tasks, as asked; unused: the votes, reference"
+    ]
+    made = build_board(rows, votes=votes, replicates=0)
+    assert "name a reference model" in made.settings["warnings"][0]

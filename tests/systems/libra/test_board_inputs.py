@@ -85,6 +85,55 @@ def test_duplicates_name_both_sources():
     assert collect(rows, prefer="last").results[0].score == 0.6
 
 
+def test_duplicates_of_one_source_say_so():
+    with pytest.raises(InvalidInput, match=r"'t', both from 'x.jsonl'; leave one out"):
+        collect([row("m", "t", 0.2, source="x.jsonl"), row("m", "t", 0.4, source="x.jsonl")])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (
+            {"category": "maths"},
+            {},
+            r"category 'maths' for 'a' \(from 'x'\) and 'uncategorised' for",
+        ),
+        ({}, {"dimension": "capability"}, r"dimension 'safety' for 'a' .* 'capability' for 'b'"),
+    ],
+)
+def test_one_task_counts_the_same_for_all_models(first, second, message):
+    rows = [row("a", "t", 0.5, source="x", **first), row("b", "t", 0.5, source="y", **second)]
+    with pytest.raises(InvalidInput, match=message):
+        collect(rows)
+
+
+def test_one_task_of_different_content_is_told():
+    rows = [row(m, "t", 0.5, task_hash=h * 8, source=h) for m, h in zip("abc", ("aa", "bb", "bb"))]
+    assert collect(rows).warnings == (
+        "task 't' is not the same for all: hash aaaaaaaaaaaa for 'a' (from 'aa') and bbbbbbbbbbbb "
+        "for 'b' (from 'bb')",
+    )
+    assert collect([row("a", "t", 0.5), rows[0] | {"model": "d"}]).warnings == ()
+
+
+def test_a_row_may_let_more_items_be_missing():
+    inputs = collect([row("m", "t", 0.5, n=8, missing=2, max_missing=0.2)])
+    assert [result.task for result in inputs.results] == ["t"]
+    assert inputs.notes == {}
+
+
+def test_gaps_among_scores_make_a_task_incomplete():
+    gaps = row("m", "t", 1.0, item_ids=list("abcd"), scores=[1, None, None, None])
+    inputs = collect([gaps, row("m", "u", 1.0)])
+    assert [result.task for result in inputs.results] == ["u"]
+    assert inputs.notes == {"m": ["t: 3 of 4 items missing (incomplete, left out)"]}
+
+
+def test_a_leak_is_a_remark_on_the_model_and_other_notes_are_not():
+    leak = "canary text appeared in replies to i0"
+    assert collect([row("m", "t", 1.0, notes=[leak, "metric acc"])]).notes == {"m": [f"t: {leak}"]}
+
+
 def test_compat_replaces_categories_and_leaves_capability_alone():
     rows = [
         row("m", "dan_jailbreak", 1.0, category="mine"),

@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -83,6 +85,36 @@ def test_csv_has_the_columns_of_the_json_and_no_formula(board, safety_only):
     cells = list(csv.DictReader(io.StringIO(board_csv(safety_only))))
     assert cells[0]["model"] == "'=b"
     assert cells[0]["score"] == ""
+
+
+@pytest.mark.parametrize("start", ["\t=", "\r=", " =", "\t", "@", "+", "\n-"])
+def test_a_cell_that_a_spreadsheet_would_run_is_quoted(start):
+    text = board_csv(build_board({f"{start}b": {"t": 0.5}}, replicates=0))
+    (row,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert row["model"] == f"'{start}b".replace("\r", " ")
+
+
+def test_names_with_dollars_and_foreign_letters_are_drawn_as_they_are(tmp_path):
+    names = ("$x_$", "a $5 b", "\\frac$y$", "模型", "m^{$")
+    rows = rows_for(dict.fromkeys(names, (0.5, 0.6)))
+    rows = [row | {"task": f"$\\bad {row['dimension']}$ 任务"} for row in rows]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = build_board(rows, replicates=10)
+        board_report(made).save(tmp_path)
+    for name in ("board-scatter", "board-forest", "board-tasks"):
+        drawn = (tmp_path / "plots" / f"{name}.svg").read_text(encoding="utf-8")
+        assert "a $5 b" in drawn
+        assert "$x_$" in drawn
+
+
+def test_labels_of_two_hundred_models_take_little_time():
+    rng = np.random.default_rng(0)
+    rates = {f"some-model-{k}": tuple(rng.random(2)) for k in range(200)}
+    made = build_board(rows_for(rates), replicates=20)
+    begun = time.perf_counter()
+    plot_scatter(made)
+    assert time.perf_counter() - begun < 8.0
 
 
 def test_rank_text(board):

@@ -3,13 +3,16 @@
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equipoise.core.errors import InvalidInput
-from equipoise.systems.libra.cache import Cache, reply_key, verdict_key
+from equipoise.core.errors import InvalidInput, RunFailed
+from equipoise.systems.libra.cache import Cache, claimed, reply_key, verdict_key
 
 MESSAGES = [{"role": "user", "content": "What is 2 + 2?"}]
 DESCRIPTION = {"kind": "embedded", "model": "m", "temperature": 0.0, "seed": 0}
@@ -34,16 +37,17 @@ def test_temperature_seed_sample_and_messages_part_keys():
 
 def test_verdict_key_depends_on_each_of_its_parts():
     scorer = {"name": "number", "version": "1", "options": {}}
-    base = verdict_key("r", "t", "i", scorer)
+    base = verdict_key("r", "said", "t", "i", scorer)
     others = [
-        verdict_key("r2", "t", "i", scorer),
-        verdict_key("r", "t2", "i", scorer),
-        verdict_key("r", "t", "i2", scorer),
-        verdict_key("r", "t", "i", scorer | {"version": "2"}),
-        verdict_key("r", "t", "i", scorer | {"options": {"x": 1}}),
-        verdict_key("r", "t", "i", scorer | {"resources": {"judge": "j"}}),
+        verdict_key("r2", "said", "t", "i", scorer),
+        verdict_key("r", "said otherwise", "t", "i", scorer),
+        verdict_key("r", "said", "t2", "i", scorer),
+        verdict_key("r", "said", "t", "i2", scorer),
+        verdict_key("r", "said", "t", "i", scorer | {"version": "2"}),
+        verdict_key("r", "said", "t", "i", scorer | {"options": {"x": 1}}),
+        verdict_key("r", "said", "t", "i", scorer | {"resources": {"judge": "j"}}),
     ]
-    assert len({base, *others}) == 7
+    assert len({base, *others}) == 8
 
 
 @given(st.text(), st.text())
@@ -61,8 +65,8 @@ def test_entries_come_back_and_kinds_are_apart(tmp_path):
     with Cache(tmp_path / "new" / "cache.db") as cache:
         assert cache.reply("k") == {"text": "4\n\u2028é", "finish_reason": "stop"}
         assert cache.verdict("k") == {"value": 1.0}
-        cache.put_reply("k", {"text": "five"})
-        assert cache.reply("k") == {"text": "five"}
+        kept = cache.put_reply("k", {"text": "five"})
+        assert kept == cache.reply("k") == {"text": "4\n\u2028é", "finish_reason": "stop"}
         assert cache.count()["replies"] == 1
 
 
@@ -96,6 +100,98 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
     with pytest.raises(InvalidInput, match="is no cache of this package"):
         Cache(path)
     assert path.read_text().startswith("these are my notes")
+
+
+@pytest.mark.parametrize(
+    ("table", "value"),
+    [
+        ("replies", "{"), ("replies", "[]"), ("replies", "3"), ("replies", '{"text": 3}'),
+        ("replies", b"\xff"), ("verdicts", '{"label": "x"}'), ("verdicts", '{"value": "x"}'),
+        ("verdicts", '{"value": 7}'), ("verdicts", '{"value": 1, "label": 3}'),
+    ],
+)  # fmt: skip
+def test_an_entry_that_cannot_be_read_counts_as_absent_and_is_written_anew(tmp_path, table, value):
+    path = tmp_path / "cache.db"
+    with Cache(path) as cache:
+        cache._db.execute(f"INSERT INTO {table} VALUES ('k', ?)", (value,))
+        read, put = {"replies": (cache.reply, cache.put_reply),
+                     "verdicts": (cache.verdict, cache.put_verdict)}[table]  # fmt: skip
+        assert read("k") is None
+        good = {"text": "4"} if table == "replies" else {"value": 1.0, "label": "correct"}
+        assert put("k", good) == good
+        assert read("k") == good
+
+
+def test_a_damaged_file_is_one_clear_line(tmp_path):
+    path = tmp_path / "cache.db"
+    with Cache(path) as cache:
+        for number in range(500):
+            cache.put_reply(str(number), {"text": "x" * 200})
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xaa" * (len(content) - 4096)
+    path.write_bytes(content)
+    with (
+        pytest.raises(InvalidInput, match=r"or damaged .* move it away") as caught,
+        Cache(path) as c,
+    ):
+        c.reply("7")
+    assert "\n" not in str(caught.value)
+
+
+def test_another_programs_tables_are_refused(tmp_path):
+    path = tmp_path / "cache.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE replies (id INTEGER)")
+    db.close()
+    with pytest.raises(InvalidInput, match="is no cache of this package"), Cache(path) as cache:
+        cache.reply("k")
+
+
+def test_a_file_that_is_locked_is_waited_for_and_never_called_foreign(tmp_path):
+    path = tmp_path / "cache.db"
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(RunFailed, match=r"cannot be used .*locked.*run the same line again"):
+        Cache(path, patience=0.1)
+    release = threading.Timer(0.2, holder.rollback)
+    release.start()
+    with Cache(path) as cache:
+        assert cache.count() == {"replies": 0, "verdicts": 0}
+    release.join()
+    holder.close()
+
+
+def test_many_may_open_a_new_file_at_once(tmp_path):
+    def opened(number):
+        with Cache(tmp_path / "cache.db") as cache:
+            return cache.put_reply("k", {"text": str(number)})["text"]
+
+    with ThreadPoolExecutor(12) as pool:
+        told = set(pool.map(opened, range(48)))
+    assert len(told) == 1
+
+
+def test_a_folder_that_is_a_file_is_one_line(tmp_path):
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(InvalidInput, match="out cannot be made a folder"):
+        Cache(tmp_path / "out" / "cache.db")
+
+
+def test_a_claim_is_waited_for(tmp_path, capsys):
+    order = []
+
+    def second():
+        with claimed(tmp_path / "cache.db"):
+            order.append("second")
+
+    with claimed(tmp_path / "cache.db"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert "waiting until that is done" in capsys.readouterr().err
 
 
 def test_a_newer_schema_is_refused(tmp_path):

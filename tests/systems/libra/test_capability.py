@@ -1,11 +1,13 @@
 """Capability from votes and ratings: scales, leagues, unbounded models, replicates."""
 
+import json
+
 import numpy as np
 import pytest
 
 from equipoise.core.errors import InvalidInput, MissingData, RunFailed
 from equipoise.preference.ratings import count_battles, read_votes
-from equipoise.systems.libra import capability
+from equipoise.systems.libra import capability, rate_file
 from equipoise.systems.libra.capability import (
     ANCHOR_RATING,
     Scale,
@@ -14,6 +16,7 @@ from equipoise.systems.libra.capability import (
     place_ratings,
     rate_votes,
 )
+from equipoise.systems.libra.vote_file import ballots
 
 
 def counts_of(*games):
@@ -51,6 +54,46 @@ def test_auto_prefers_votes_where_a_reference_is_named_and_else_tasks():
 def test_anchors_must_be_finite_and_rising(anchors):
     with pytest.raises(InvalidInput, match="LOW must be finite and below HIGH"):
         choose(has_votes=True, reference="A", anchors=anchors)
+
+
+@pytest.mark.parametrize(
+    ("anchors", "message"),
+    [
+        (("x", "y"), "anchors is .* it must hold numbers"),
+        ((1, 2, 3), r"anchors are \[1.0, 2.0, 3.0\]; needed are two numbers"),
+        ((1,), "needed are two numbers"),
+        (5, "needed are two numbers"),
+    ],
+)
+def test_anchors_are_two_numbers(anchors, message):
+    with pytest.raises(InvalidInput, match=message):
+        choose(has_votes=True, reference="A", anchors=anchors)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"minmax": True}, "min-max needs ratings"),
+        ({"minmax": True, "has_tasks": True}, "min-max needs ratings"),
+        ({"capability": "winrate", "has_votes": True, "reference": "A", "anchors": (1, 2)},
+         "winrate is a probability"),
+        ({"capability": "winrate", "has_votes": True, "reference": "A", "minmax": True},
+         "winrate is a probability"),
+        ({"capability": "winrate", "outside": True}, "'winrate' takes nothing from given"),
+        ({"capability": "tasks", "outside": True}, "'tasks' takes nothing from given"),
+        ({"capability": "elo", "outside": True}, "needs anchors LOW HIGH or min-max"),
+        ({"has_votes": True, "reference": "A", "minmax": True, "anchors": (1, 2)}, "exclude each"),
+    ],
+)  # fmt: skip
+def test_no_option_is_dropped_in_silence(options, message):
+    with pytest.raises(InvalidInput, match=message):
+        choose(**options)
+
+
+def test_the_published_min_max_is_no_request():
+    assert choose(published=True, has_tasks=True) == "tasks"
+    assert choose(published=True, has_votes=True) == Scale("minmax")
+    assert choose(published=True, outside=True) == Scale("minmax")
 
 
 def test_places_on_each_scale():
@@ -142,3 +185,29 @@ def test_outside_ratings_bring_their_own_origin():
         place_ratings({"A": 1200.0}, Scale("elo", "Z", (0.0, 1.0)), ["A"])
     with pytest.raises(InvalidInput, match="not a finite number"):
         place_ratings({"A": float("nan")}, Scale("given"), ["A"])
+
+
+VOTES = "model_a,model_b,outcome,ballot\nA,B,a,safer\nA,B,b,safer\nA,B,b,helpful\n"
+RECORD = {
+    "prompt": "q", "response_a": "x", "response_b": "y", "models": ["A", "B"],
+    "winners": {"safer": "a"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("read", [rate_file, lambda path, ballot: count_votes(path, ballot=ballot)])
+def test_a_ballot_that_the_file_lacks_is_refused_with_the_nearest(tmp_path, read):
+    path = tmp_path / "v.csv"
+    path.write_text(VOTES)
+    with pytest.raises(
+        InvalidInput, match=r"'saver': did you mean 'safer'\? Valid: helpful, safer"
+    ):
+        read(path, ballot="saver")
+    read(path, ballot="safer")
+    path.write_text("model_a,model_b,outcome\n")
+    read(path, ballot="saver")
+
+
+def test_the_ballots_of_records(tmp_path):
+    path = tmp_path / "v.jsonl"
+    path.write_text(json.dumps(RECORD) + "\n")
+    assert ballots(path) == ["safer"]

@@ -12,6 +12,7 @@ from equipoise.core.runs import Run
 from equipoise.evaluation import read_results
 from equipoise.systems.libra import ROOM, LibraConfig, commands
 from equipoise.systems.libra.importing import read_capability
+from equipoise.systems.libra.reproduction import vote_table
 
 CONTENDERS = """
 [[contender]]
@@ -138,12 +139,20 @@ def test_board_of_a_matrix_under_compat_with_a_capability_file(tmp_path):
         ("name,rating\nA,1\n", "it needs `model`"),
         ("model,rating\nA,1\nA,2\n", "line 3: 'A' stands twice"),
         ("model,rating\nA,much\n", "line 2: rating is 'much', not a number"),
+        ("model,rating\nA,nan\n", "line 2: rating is 'nan', not a number"),
+        ("model,rating\nA,1\nB\n", "line 3: rating is None, not a number"),
+        ("rating,model\n0.5\n", "line 2: the line names no model"),
+        ("model,rating\n ,1\n", "line 2: the line names no model"),
+        ("model,rating\nA,1,2\n", "line 2: the line has more cells than the header"),
+        (b"model,rating\nCaf\xe9,1\n", "is not UTF-8"),
+        (f"model,rating\n{'A' * 200_000},1\n", "field larger than field limit"),
+        ("", r"it has columns \(none\)"),
     ],
 )
 def test_a_bad_capability_file_is_refused(tmp_path, text, message):
     path = tmp_path / "ratings.csv"
-    path.write_text(text)
-    with pytest.raises(InvalidInput, match=message):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InvalidInput, match=rf"ratings\.csv.*{message}"):
         read_capability(path)
     with pytest.raises(InvalidInput, match="does not exist"):
         read_capability(tmp_path / "none.csv")
@@ -180,6 +189,68 @@ def test_import_writes_rows_with_the_map(tmp_path):
     assert read_results(tmp_path / "rows.jsonl")[0].dimension == "capability"
     with pytest.raises(InvalidInput, match="no file was given"):
         commands.import_files()
+
+
+def test_an_out_of_the_wrong_kind_is_refused_before_the_work(tmp_path):
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.write_text("")
+    folder.mkdir()
+    with pytest.raises(InvalidInput, match=r"--out .*file is a file; the board goes into a folder"):
+        commands.board(tmp_path / "none.jsonl", out=file)
+    with pytest.raises(InvalidInput, match=r"--out .*folder is a folder; name the file"):
+        commands.rate(tmp_path / "none.csv", out=folder)
+    with pytest.raises(InvalidInput, match=r"--out .*folder is a folder; name the file"):
+        commands.import_files(tmp_path / "none.json", out=folder)
+
+
+def test_a_leak_stands_in_the_rows_of_evaluate_and_on_the_board(contenders, tmp_path, capsys):
+    task = tmp_path / "t.toml"
+    task.write_text(
+        'name = "t"\ndimension = "safety"\nscorer = "regex"\nitems = "t.jsonl"\n'
+        'canary = "The answer is 4"\n[scorer_options]\npattern = "."\n'
+    )
+    (tmp_path / "t.jsonl").write_text('{"id": "i", "question": "2 + 2?"}\n')
+    out = tmp_path / "run"
+    rows = commands.evaluate(contenders=contenders, tasks=(str(task),), out=out)["rows"]
+    leak = "canary text appeared in replies to i"
+    assert {row["model"]: row["notes"] for row in rows} == {"refuser": [], "helper": [leak]}
+    made = commands.board(out / "results.jsonl", replicates=0)
+    notes = {row["model"]: row["notes"] for row in made["rows"]}
+    assert notes == {"refuser": [], "helper": [f"t: {leak}"]}
+    assert f"helper: t: {leak}" in capsys.readouterr().err
+
+
+def test_two_runs_of_evaluate_are_told_apart_by_their_files(contenders, tmp_path):
+    files = [
+        Path(
+            commands.evaluate(
+                contenders=contenders, tasks=("arithmetic",), limit=1, out=tmp_path / name
+            )["results"]
+        )
+        for name in ("one", "two")
+    ]
+    with pytest.raises(InvalidInput, match=r"one/results\.jsonl' and '.*two/results\.jsonl'"):
+        commands.board(*files, replicates=0)
+
+
+def test_unfinished_logs_are_imported_on_request(tmp_path):
+    log = {"eval": {"model": "m", "task": "t"}, "status": "cancelled", "samples": []}
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps(log))
+    with pytest.raises(InvalidInput, match="status 'cancelled'"):
+        commands.import_files(path)
+    assert commands.import_files(path, allow_unfinished=True)["rows"] == 1
+
+
+def test_reproduce_refuses_votes_that_rate_nobody_and_skips_unbounded_models(tmp_path):
+    path = tmp_path / "votes.csv"
+    path.write_text("left,right,winner\n")
+    with pytest.raises(InvalidInput, match=r"votes\.csv holds no votes from which"):
+        vote_table(path)
+    path.write_text("left,right,winner\nA,B,left\nA,B,right\nW,A,left\n")
+    table = vote_table(path)
+    assert [row["model"] for row in table] == ["A", "B"]
+    assert [row["offset"] for row in table] == pytest.approx([0.0, 0.0])
 
 
 def test_reproduce_shows_published_beside_ours(tmp_path):

@@ -104,6 +104,20 @@ def table(kind: str, lines: str, name: str = "x") -> str:
         (table("embedded", "max_tokens = 1.5"), "whole number >= 1"),
         (table("embedded", "seed = true"), "whole number >= 0"),
         (table("embedded", "weight = 0"), "`weight` is 0; it must be a number > 0"),
+        (table("embedded", "weight = inf"), "`weight` is inf; it must be a finite number > 0"),
+        (table("embedded", "weight = nan"), "`weight` is nan; it must be a number > 0"),
+        (table("embedded", f"weight = 1{'0' * 400}"), "it must be a finite number > 0"),
+        (table("embedded", "temperature = inf"), "`temperature` is inf; it must be a finite"),
+        (table("scripted", 'replies = ["a"]\ndelay_ms = inf'), "`delay_ms` is inf"),
+        (table("embedded", f"max_tokens = 1{'0' * 30}"), "it must be at most 9223372036854775807"),
+        (table("embedded", f"seed = 1{'0' * 5000}"), "not valid TOML"),
+        ('[[contender]]\nname = "x"\nkind = ["x"]\n', r"line 1: unknown kind \"\['x'\]\""),
+        (table("openai", 'model = "m"\nbase_url = "http://[::1/v1"'), "it is no address: Invalid"),
+        (table("openai", 'model = "m"\nbase_url = "http://h:99999/v1"'), "no address: Port out"),
+        (table("openai", 'model = "m"\nbase_url = "http://h:abc/v1"'), "it is no address: Port"),
+        (table("openai", 'model = "m"\nbase_url = "http://h"\nextra_body = {a = inf}'), "finite"),
+        (table("openai", 'model = "m"\nbase_url = "http://h"\nextra_body = {a = 2026-01-01}'),
+         "extra_body is .* it must hold texts"),
         (table("embedded", 'released = "soon"'), "must be a date"),
         (table("embedded", 'retired = "yes"'), "must be true or false"),
         (table("openai", 'model = "m"'), "`base_url` is missing"),
@@ -116,7 +130,7 @@ def table(kind: str, lines: str, name: str = "x") -> str:
         ("", "no contender was given"),
         (table("embedded", "") * 2, "two contenders are called 'x'"),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_gets_one_line_with_file_and_cure(load, text, message):
     with pytest.raises(InvalidInput, match=message) as caught:
         load(text)

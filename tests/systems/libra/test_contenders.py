@@ -181,7 +181,7 @@ def test_backend_contender_streams_with_its_sampling_and_numbers_samples(monkeyp
     contender = embedded(temperature=0.5, seed=3, max_tokens=9)
     assert ask(contender, "hi", sample=2) == Reply("hello", "stop", 7, 2)
     ask(contender, "again")
-    assert loads == [("llamacpp:smollm2-135m", {})]
+    assert loads == [("llamacpp:smollm2-135m", {"device": "auto"})]
     messages, options = backend.asked[0]
     assert messages == [{"role": "user", "content": "hi"}]
     assert options == {"temperature": 0.5, "top_p": 1.0, "max_tokens": 9, "seed": 5}

@@ -1,6 +1,7 @@
 """Run folders: opening, going on, metrics, saved boards, reports with answers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,23 @@ def test_another_configuration_or_seed_needs_another_folder(config, tmp_path):
         opened(config, tmp_path / "run", seed=1)
 
 
+@pytest.mark.parametrize("status", ["done", "interrupted"])
+def test_how_hard_contenders_are_asked_may_change_and_what_decides_may_not(
+    config, tmp_path, status
+):
+    with opened(config, tmp_path / "run") as run:
+        run.finish({"x": 1})
+        if status != "done":
+            run.mark("interrupted")
+    slower = replace(config, concurrency=2, rate=30.0)
+    again = opened(slower, tmp_path / "run")
+    assert again.path == tmp_path / "run"
+    assert again.config["concurrency"] == 8
+    if status == "done":
+        with pytest.raises(InvalidInput, match="finished run"):
+            opened(replace(slower, samples=2), tmp_path / "run")
+
+
 def test_contenders_are_closed_even_after_an_error(config, monkeypatch):
     closed = []
 
@@ -76,7 +94,7 @@ def test_contenders_are_closed_even_after_an_error(config, monkeypatch):
             closed.append(self.name)
 
     monkeypatch.setattr(
-        "equipoise.systems.libra.evaluation_run.load_contenders", lambda path: [Closing()]
+        "equipoise.systems.libra.evaluation_run.load_contenders", lambda path, device: [Closing()]
     )
     with pytest.raises(RuntimeError, match="inside"), opened_contenders(config):
         raise RuntimeError("inside")
@@ -109,6 +127,16 @@ def test_the_headline_says_who_leads_by_what_and_how_surely():
     nothing = build_board({"a": {"bbq": "N/A"}}, replicates=10)
     assert headline(nothing) == "No model could be ranked."
     assert nothing.rows == ()
+
+
+def test_answers_that_are_none_are_left_out_of_the_report(tmp_path):
+    lines = ['[1]', '5', 'broken', '{"reply": "x"}', '{"task": "t", "item": "i", "model": "m", '
+             '"reply": "shown", "sample": 0}']  # fmt: skip
+    (tmp_path / "answers.jsonl").write_text("\n".join(lines) + "\n")
+    board = build_board([{"model": "m", "task": "t", "score": 0.5}], replicates=0)
+    page = save_report(board, tmp_path, title="T", lead="").read_text(encoding="utf-8")
+    assert "1 answers are stored" in page
+    assert "shown" in page
 
 
 def test_an_empty_board_is_still_shown(tmp_path):

@@ -9,6 +9,7 @@ from equipoise.core.errors import InvalidInput
 from equipoise.evaluation import TaskResult, write_results
 from equipoise.systems.libra import apply_map, import_results
 from equipoise.systems.libra.foreign_rows import NO_DIMENSION
+from equipoise.systems.libra.summary import SOURCE
 
 LM_EVAL = {
     "results": {
@@ -200,6 +201,138 @@ def test_a_truncated_archive_names_the_file(archive):
         import_results(archive)
 
 
+def packed(path, header=None, samples=(), **options):
+    with zipfile.ZipFile(path, "w", **options) as file:
+        for place, sample in enumerate(samples):
+            file.writestr(f"samples/{place}.json", sample)
+        if header is not None:
+            file.writestr("header.json", header)
+    return path
+
+
+HEADER = json.dumps({k: v for k, v in inspect_log().items() if k != "samples"})
+
+
+@pytest.mark.parametrize(
+    ("header", "samples", "message"),
+    [
+        ("[1]", (), r"header.json must be one JSON object, got \[1\]"),
+        (b"\xff", (), "is truncated or no .eval archive"),
+        (None, (), "holds no header.json"),
+        (HEADER, (b"\xff",), "is truncated or no .eval archive"),
+        (HEADER, ("5",), "samples, entry 1 is 5; not an object"),
+        ("9" * 5000, (), "is truncated or no .eval archive"),
+    ],
+)
+def test_an_archive_of_another_shape_names_the_file(tmp_path, header, samples, message):
+    with pytest.raises(InvalidInput, match=rf"log\.eval.*{message}"):
+        import_results(packed(tmp_path / "log.eval", header, samples))
+
+
+@pytest.mark.parametrize(("place", "value"), [(8, 99), (6, 1)])
+def test_an_archive_of_unknown_packing_or_encrypted_names_the_file(tmp_path, place, value):
+    path = packed(tmp_path / "log.eval", HEADER)
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")  # 8: flags and 10: method in the directory
+    content[entry + place + 2] = value
+    content[place] = value
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"log\.eval is truncated or no \.eval archive"):
+        import_results(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"samples": 5}, "samples is 5; it must be a list"),
+        ({"samples": ["x"]}, "samples, entry 1 is 'x'; not an object"),
+        ({"results": [1]}, r"results is \[1\]; it must be an object"),
+        ({"results": {"scores": {"a": 1}}}, r"scores is {'a': 1}; it must be a list"),
+        ({"results": {"scores": [1]}}, "scores, entry 1 is 1; not an object"),
+        ({"results": {"scores": [{"metrics": [1]}]}}, r"metrics is \[1\]; it must be an object"),
+        ({"results": {"completed_samples": -3}, "samples": []}, "mmlu: n is -3"),
+        ({"eval": 5}, "eval is 5; it must be an object"),
+        ({"eval": {"task": " ", "model": "m"}}, "names no model and task"),
+    ],
+)
+def test_an_inspect_log_of_another_shape_names_the_file(tmp_path, change, message):
+    with pytest.raises(InvalidInput, match=rf"log\.json.*{message}") as caught:
+        import_results(write(tmp_path / "log.json", inspect_log() | change))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("nan"), 7])
+def test_a_value_that_is_no_score_is_a_note_in_either_log(tmp_path, value):
+    metrics = {"accuracy": {"value": value}, "stderr": {"value": float("inf")}}
+    (row,) = import_results(write(tmp_path / "log.json", inspect_log(metrics=metrics)))
+    assert (row.score, row.standard_error) == (None, None)
+    assert any("outside [0, 1]" in note for note in row.notes)
+    values = {"acc,none": value, "acc_stderr,none": float("inf")}
+    content = {"results": {"t": values}, "model_name": "m"}
+    (row,) = import_results(write(tmp_path / "r.json", content))
+    assert (row.score, row.standard_error) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"group_subtasks": ["a"]}, r"group_subtasks is \['a'\]; it must be an object"),
+        ({"groups": 5}, "groups is 5; it must be an object"),
+        ({"n-samples": {"arc": {"effective": -1}}}, "arc: n is -1"),
+    ],
+)
+def test_lm_eval_results_of_another_shape_name_the_file(tmp_path, change, message):
+    with pytest.raises(InvalidInput, match=rf"r\.json.*{message}"):
+        import_results(write(tmp_path / "r.json", LM_EVAL | change))
+
+
+def test_an_infinite_error_of_lm_eval_is_not_known(tmp_path):
+    values = {"acc,none": 0.5, "acc_stderr,none": float("inf")}
+    content = {"results": {"t": values}, "model_name": "m"}
+    (row,) = import_results(write(tmp_path / "r.json", content))
+    assert (row.score, row.standard_error) == (0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ({"doc_id": 1, "metrics": 5}, "metrics is 5; it must be a list"),
+        ({"doc_id": 1, "metrics": [["a"]]}, "line 1: metrics must be names"),
+    ],
+)
+def test_lm_eval_samples_of_another_shape_name_the_file(tmp_path, sample, message):
+    path = write(tmp_path / "samples_t.jsonl", sample)
+    with pytest.raises(InvalidInput, match=rf"samples_t\.jsonl.*{message}"):
+        import_results(path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([1, 2], "row 1: a result row is an object, got 1"),
+        (["..."], r"row 1: a result row is an object, got '\.\.\.'"),
+        ([{"model": "m", "task": "t", "score": 0.5}, {"model": "m", "task": "t", "score": 2}],
+         "row 2: score is 2"),
+    ],
+)  # fmt: skip
+def test_a_list_of_rows_names_file_and_row(tmp_path, rows, message):
+    with pytest.raises(InvalidInput, match=rf"rows\.json, {message}"):
+        import_results(write(tmp_path / "rows.json", rows))
+
+
+def test_a_list_of_rows_has_its_file_as_source(tmp_path):
+    path = write(tmp_path / "rows.json", [{"model": "m", "task": "t", "score": 0.5}])
+    assert import_results(path)[0].source == str(path)
+    with pytest.raises(InvalidInput, match="must hold a list of result rows, got dict"):
+        import_results(write(tmp_path / "m.json", {"m": {"t": 0.5}}), format="rows")
+
+
+def test_rows_of_evaluate_name_the_file_that_they_were_read_from(tmp_path):
+    path = tmp_path / "results.jsonl"
+    write_results(path, [TaskResult("m", "t", 0.5, source=SOURCE)])
+    assert import_results(path)[0].source == str(path)
+
+
 def test_matrix_and_rows(tmp_path):
     path = write(tmp_path / "matrix.json", {"m": {"advbench": 0.5, "bbq": "N/A"}})
     rows = import_results(path)
@@ -220,7 +353,8 @@ def test_matrix_and_rows(tmp_path):
         ("a.csv", "x", "end in .json, .jsonl or .eval"),
         ("a.json", '{"m": 3}', "must map tasks to numbers"),
         ("a.json", '{"m": {"t": 7}}', "allowed: a number"),
-        ("a.json", "3", "is no matrix"),
+        ("a.json", "3", r"a\.json: it is no matrix"),
+        ("a.json", "9" * 5000, "is not JSON"),
         ("a.json", '{"eval": {}, "status": "success"}', "names no model and task"),
     ],
 )
@@ -265,3 +399,15 @@ def test_a_bad_map_is_refused(tmp_path, lm_eval, text, message):
     path.write_text(text)
     with pytest.raises(InvalidInput, match=message):
         apply_map(import_results(lm_eval), path)
+
+
+def test_a_map_that_is_a_folder_or_fits_no_task(tmp_path, lm_eval, capsys):
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        apply_map(import_results(lm_eval), tmp_path)
+    path = tmp_path / "map.toml"
+    path.write_text('[gsm8]\ncategory = "x"\n["arc*"]\ncategory = "y"\n["zzzzzz"]\n')
+    apply_map(import_results(lm_eval), path)
+    told = capsys.readouterr().err
+    assert "[gsm8] fits none of the 4 tasks; did you mean 'gsm8k'?" in told
+    assert "[zzzzzz] fits none of the 4 tasks\n" in told
+    assert "arc" not in told

@@ -65,6 +65,49 @@ def test_clusters_move_together():
     assert set(np.unique(made)) == {0.0, 0.5, 1.0}
 
 
+def test_an_item_that_gives_its_cluster_its_name_moves_with_its_rewrites():
+    ids = [f"q{k}" for k in range(20)] + [f"q{k}-b" for k in range(20)]
+    clusters = [f"q{k}" for k in range(20)] * 2
+    scores = [float(k % 2) for k in range(20)] * 2
+    together = draws(result("a", scores, ids=ids, clusters=clusters), replicates=20_000)["a"]
+    assert together.std() == pytest.approx(0.5 / np.sqrt(20), rel=0.03)
+
+
+def balanced(model, right, **extra) -> TaskResult:
+    """190 items of the class yes and 10 of the class no; `right` are the rates of right answers."""
+    scores = [float(k < right[0] * 190) for k in range(190)]
+    scores += [float(k < right[1] * 10) for k in range(10)]
+    score = (np.mean(scores[:190]) + np.mean(scores[190:])) / 2
+    classes = ("yes",) * 190 + ("no",) * 10
+    return result(model, scores, **({"score": float(score), "classes": classes} | extra))
+
+
+def test_a_mean_over_classes_is_resampled_class_by_class():
+    good, constant = balanced("good", (0.95, 0.5)), balanced("constant", (1.0, 0.0))
+    made = draws(good, constant, replicates=20_000)
+    expected = 0.5 * np.sqrt(0.95 * 0.05 / 190 + 0.25 / 10)
+    assert made["good"].std() == pytest.approx(expected, rel=0.03)
+    assert made["good"].mean() == pytest.approx(0.725, abs=0.005)
+    assert set(made["constant"]) == {0.5}
+
+
+def test_without_classes_the_spread_of_another_mean_is_its_standard_error():
+    row = balanced("old", (0.95, 0.5), classes=(), standard_error=0.08)
+    made = draws(row, balanced("constant", (1.0, 0.0), classes=(), standard_error=0.0))
+    assert made["old"].std() == pytest.approx(0.08, rel=0.1)
+    assert made["old"].mean() == pytest.approx(0.725, abs=0.01)
+    assert set(made["constant"]) == {0.5}
+
+
+def test_pairing_holds_within_classes_and_clusters_may_span_them():
+    scores = [float(k % 3 == 0) for k in range(40)]
+    shared: Any = {"classes": ("x", "y") * 20, "clusters": [f"c{k // 2}" for k in range(40)]}
+    made = draws(result("a", scores, **shared), result("b", [1 - v for v in scores], **shared))
+    np.testing.assert_allclose(made["a"] + made["b"], 1.0)
+    alone: Any = {"classes": tuple(f"class {k}" for k in range(4))}
+    assert draws(result("a", [1.0, 0.0, 1.0, 0.0], **alone))["a"] is None
+
+
 def test_a_cluster_known_from_one_model_holds_for_all():
     scores = [1.0] * 5 + [0.0] * 5
     clusters = ["p"] * 5 + ["q"] * 5

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from equipoise.core.errors import InvalidInput, MissingData, RunFailed
 from equipoise.evaluation import Verdict, load_task, read_results
-from equipoise.systems.libra.cache import Cache
+from equipoise.systems.libra.cache import Cache, reply_key
 from equipoise.systems.libra.contenders import Reply
 from equipoise.systems.libra.runner import Limits, chosen_items, evaluate
 from equipoise.text.transport import HttpStatusError
@@ -355,6 +356,93 @@ def test_two_tasks_of_one_name_are_refused(task):
 def test_bad_limits_are_refused():
     with pytest.raises(InvalidInput, match="both must be >= 1"):
         Limits(concurrency=0)
+
+
+def test_many_answers_go_to_the_judge_together_and_each_once(tmp_path, capsys):
+    path = write_task(tmp_path, items=100, scorer="judge")
+    calls = []
+
+    class Counted(LenientJudge):
+        def judge(self, requests):
+            calls.append(len(requests))
+            return super().judge(requests)
+
+    twins = [Counting("a"), Counting("b")]
+    results = evaluate(twins, [path], judge=Counted())
+    assert calls == [64, 36]
+    assert [result.score for result in results] == [0.75, 0.75]
+    assert "judging answers" in capsys.readouterr().err
+
+
+def test_a_judge_that_is_down_is_told_with_its_first_reason(tmp_path, capsys):
+    class Down(LenientJudge):
+        def judge(self, requests):
+            return [Verdict(None, "unavailable", "refused:\n111", "d") for _ in requests]
+
+    evaluate([Counting("a")], [write_task(tmp_path, items=3, scorer="judge")], judge=Down())
+    assert "3 answers could not be judged" in (told := capsys.readouterr().err)
+    assert "unavailable: refused: 111" in told
+    evaluate([Counting("a")], [write_task(tmp_path, scorer="judge", split="private")], judge=Down())
+    assert "refused" not in capsys.readouterr().err
+
+
+def test_a_judge_without_identity_is_asked_by_every_run(tmp_path):
+    path = write_task(tmp_path, items=2, scorer="judge")
+    judge = LenientJudge(identity="")
+    for _ in range(2):
+        assert evaluate([Counting("a")], [path], out=tmp_path / "run", judge=judge)[0].score == 0.75
+    assert judge.asked == 4
+    with Cache(tmp_path / "run" / "cache.db") as cache:
+        assert cache.count() == {"replies": 2, "verdicts": 0}
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_task_scored_by_a_reward_is_refused_before_anything_is_asked(tmp_path, own):
+    rows = [{"id": "i", "question": "q", "target": "4", "scorer": {"name": "reward"}}]
+    path = write_task(tmp_path, rows=rows) if own else write_task(tmp_path, scorer="reward")
+    contender = Counting("a")
+    with pytest.raises(InvalidInput, match=r"'sums' is scored by a reward; .*task.bound\(reward"):
+        evaluate([contender], [path], out=tmp_path / "run")
+    assert contender.asked == []
+    task = load_task(path).bound(reward=lambda prompts, replies: [0.0] * len(prompts))
+    assert evaluate([contender], [task])[0].score == 0.5
+
+
+def test_inside_a_running_loop_the_error_says_what_to_do(task):
+    contender = Counting("a")
+
+    async def call():
+        evaluate([contender], [task])
+
+    with pytest.raises(RunFailed, match=r"asyncio\.to_thread"):
+        asyncio.run(call())
+    assert contender.asked == []
+
+
+def test_two_runs_of_one_folder_at_once_ask_each_request_once(tmp_path, task):
+    contenders = [Counting("a", right, delay=0.02) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(
+            lambda contender: evaluate([contender], [task], out=tmp_path / "run"), contenders
+        )
+    assert first == second
+    assert sum(len(contender.asked) for contender in contenders) == 4
+
+
+def test_a_reply_that_was_stored_meanwhile_stands_with_its_own_verdict(tmp_path):
+    path = write_task(tmp_path, items=1)
+    out = tmp_path / "run"
+
+    def late(question, sample, count):
+        with Cache(out / "cache.db") as cache:
+            cache.put_reply(key, {"text": "The answer is 2"})
+        return "The answer is 9"
+
+    contender = Counting("a", late)
+    messages = load_task(path).items[0].messages
+    key = reply_key(contender.description(), messages, 0)
+    assert evaluate([contender], [path], out=out)[0].score == 1.0
+    assert json.loads((out / "answers.jsonl").read_text())["reply"] == "The answer is 2"
 
 
 KILLED = """

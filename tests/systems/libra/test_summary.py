@@ -1,5 +1,6 @@
 """From item scores to a row: means, class-balanced means, standard errors."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,3 +58,23 @@ def test_missing_items_are_counted_and_order_is_by_id():
     assert (row.n, row.missing, row.score, row.notes) == (2, 1, 0.5, ("seen",))
     empty = task_result(task, "m", {"i0": None})
     assert (empty.score, empty.n, empty.missing, empty.standard_error) == (None, 0, 1, None)
+
+
+@pytest.mark.parametrize("count", [3, 6, 7, 10, 49, 93])
+@pytest.mark.parametrize("aggregate", ["mean", "balanced"])
+def test_a_perfect_score_is_exactly_one(count, aggregate):
+    targets = ["yes"] * count + ["no"] * 3
+    row = task_result(
+        task_of(items(targets), aggregate), "m", {f"i{k}": 1.0 for k in range(count + 3)}
+    )
+    assert (row.score, row.standard_error) == (1.0, 0.0)
+
+
+def test_a_row_carries_its_classes_by_number_and_what_its_task_lets_be_missing():
+    task = task_of(items(["yes", "no", "Yes"]), "balanced")
+    row = task_result(replace(task, max_missing=0.4), "m", {"i0": 1.0, "i1": None, "i2": 0.0})
+    assert row.classes == ("1", "0", "1")
+    assert row.max_missing == 0.4
+    assert not row.incomplete()
+    plain = task_result(task_of(items(["yes", "no"])), "m", {"i0": 1.0, "i1": 1.0})
+    assert (plain.classes, plain.max_missing) == ((), None)

@@ -120,7 +120,8 @@ def build_board(
         capability=capability,
         reference=reference,
         anchors=anchors,
-        minmax=minmax or (compat and anchors is None and reference is None),
+        minmax=minmax,
+        published=compat and anchors is None and reference is None,
         outside=capability_scores is not None,
     )
     counts = None if votes is None else count_votes(votes, ballot=ballot)
@@ -130,10 +131,8 @@ def build_board(
     elif isinstance(scale, Scale) and counts is not None:
         rated = rate_votes(counts, scale, inputs.models, replicates=replicates, seed=seed)
     warnings = [*inputs.warnings, *(rated.warnings if rated else ())]
-    if counts is not None and rated is None:
-        warnings.append(
-            "the votes give no capability: name a reference model (ratings have no origin)"
-        )
+    if rated is None:
+        warnings += _unused(counts is not None, capability, reference, anchors)
     settings = {
         "capability": scale.mode if isinstance(scale, Scale) else scale,
         "reference": reference,
@@ -158,6 +157,22 @@ def build_board(
     rows = board_rows(inputs, able, safety, ranking, rated, counts, settings)
     version = _version(inputs, rated, counts, settings)
     return Board(rows, inputs.skipped, settings, version, inputs.results)
+
+
+def _unused(
+    has_votes: bool, capability: str, reference: str | None, anchors: Sequence[float] | None
+) -> list[str]:
+    """Return what must be said of votes and of options that decide nothing on this board."""
+    if not has_votes:
+        return []
+    if capability == "auto":
+        return ["the votes give no capability: name a reference model (ratings have no origin)"]
+    given = ["the votes"] + [
+        name
+        for name, value in (("reference", reference), ("anchors", anchors))
+        if value is not None
+    ]
+    return [f"capability is taken from tasks, as asked; unused: {', '.join(given)}"]
 
 
 def _version(

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.evaluation import TaskResult
+from equipoise.systems.libra.summary import LEAK
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ def collect(
     Args:
         results: rows, mappings with a row's keys, or a matrix.
         compat: take categories from the published map and leave out tasks that it lacks.
-        allow_incomplete: keep tasks with more than `MAX_MISSING` of their items missing, marked.
+        allow_incomplete: keep tasks with too many of their items missing, marked (more than 5 %,
+            or than the row's own `max_missing`).
         prefer: `first` or `last` of duplicate rows; None refuses them.
 
     Raises:
-        InvalidInput: a row that cannot be read, or two rows for one model and task.
+        InvalidInput: a row that cannot be read, two rows for one model and task, or one task under
+            two dimensions or categories.
     """
     if prefer not in (None, "first", "last"):
         raise unknown_name("prefer", prefer, ["first", "last"])
@@ -71,9 +74,13 @@ def collect(
     warnings: list[str] = []
     if compat:
         present, warnings = _by_published_map(present)
+    warnings += _disagreements(present)
     notes: dict[str, list[str]] = {}
     kept = []
     for row in present:
+        for line in row.notes:
+            if line.startswith(LEAK):
+                notes.setdefault(row.model, []).append(f"{row.task}: {line}")
         if row.incomplete():
             stays = allow_incomplete and row.score is not None
             notes.setdefault(row.model, []).append(_incomplete_note(row, stays))
@@ -132,14 +139,47 @@ def _without_duplicates(rows: Sequence[TaskResult], prefer: str | None) -> list[
     for row in rows:
         key = (row.model, row.task)
         if key in seen and prefer is None:
-            sources = " and ".join(repr(str(r.source or "?")) for r in (seen[key], row))
+            first, second = (str(r.source or "?") for r in (seen[key], row))
+            sources = (
+                f"from {first!r} and {second!r}" if first != second else f"both from {first!r}"
+            )
             raise InvalidInput(
-                f"two rows for model {row.model!r} and task {row.task!r}, from {sources}; "
+                f"two rows for model {row.model!r} and task {row.task!r}, {sources}; "
                 "leave one out or say --prefer last"
             )
         if key not in seen or prefer == "last":
             seen[key] = row
     return list(seen.values())
+
+
+def _disagreements(rows: Sequence[TaskResult]) -> list[str]:
+    """Warn of tasks whose content differs between rows; refuse those that count differently."""
+    first: dict[str, TaskResult] = {}
+    hashed: dict[str, TaskResult] = {}
+    warnings: dict[str, str] = {}
+    for row in rows:
+        known = first.setdefault(row.task, row)
+        for name in ("dimension", "category"):
+            if getattr(known, name) != getattr(row, name):
+                raise InvalidInput(
+                    f"task {row.task!r} has {name} {_told(known, name)} and {_told(row, name)}; "
+                    "one task counts the same for all models (a map can say how)"
+                )
+        if row.task_hash:
+            known = hashed.setdefault(row.task, row)
+            if known.task_hash != row.task_hash and row.task not in warnings:
+                warnings[row.task] = (
+                    f"task {row.task!r} is not the same for all: hash "
+                    f"{_told(known, 'task_hash')} and {_told(row, 'task_hash')}"
+                )
+    return [warnings[task] for task in sorted(warnings)]
+
+
+def _told(row: TaskResult, name: str) -> str:
+    """Return a field's value with the model and the source that say so."""
+    value = getattr(row, name)
+    shown = value[:12] if name == "task_hash" else repr(value)
+    return f"{shown} for {row.model!r} (from {str(row.source or '?')!r})"
 
 
 def _by_published_map(rows: Sequence[TaskResult]) -> tuple[list[TaskResult], list[str]]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -161,5 +162,8 @@ def _csv_cell(value: Any) -> Any:
         value = ";".join(value)
     elif isinstance(value, Mapping):
         value = ";".join(f"{key}={number:.6g}" for key, number in value.items())
-    # A spreadsheet would run a cell that starts like a formula.
-    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r", " ")  # Python's writer leaves it bare, where it ends the line
+    # A spreadsheet would run a cell that starts like a formula, blanks before it or not.
+    return "'" + value if re.match(r"[\s\x00-\x1f]*[=+\-@]|\t", value) else value

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput, RunFailed, unknown_name
 from equipoise.evaluation import normalise_scores
 from equipoise.preference.ratings import (
@@ -23,8 +24,8 @@ from equipoise.preference.ratings import (
     bootstrap_bradley_terry,
     count_battles,
     fit_bradley_terry,
-    read_votes,
 )
+from equipoise.systems.libra.vote_file import read_ballot
 
 CAPABILITY_MODES = ("auto", "tasks", "elo", "winrate")
 ANCHOR_RATING = 1000.0
@@ -79,7 +80,7 @@ def count_votes(votes: object, *, ballot: str | None = None) -> PairCounts:
     if isinstance(votes, PairCounts):
         return votes
     if isinstance(votes, (str, Path)):
-        votes = read_votes(votes, ballot=ballot)
+        votes = read_ballot(votes, ballot)
     if isinstance(votes, Votes):
         return count_battles(votes.model_a, votes.model_b, votes.outcome, weights=votes.weight)
     if not isinstance(votes, Iterable):
@@ -105,6 +106,7 @@ def choose_scale(
     anchors: Sequence[float] | None,
     minmax: bool,
     outside: bool,
+    published: bool = False,
 ) -> Scale | str | None:
     """Decide where capability comes from: a rating scale, `tasks`, or nothing (None).
 
@@ -114,7 +116,8 @@ def choose_scale(
         capability: one of `CAPABILITY_MODES`.
         reference: model that pins the origin of ratings.
         anchors: ratings that count as 0 and 1.
-        minmax: normalise over the listed models, on request.
+        minmax: normalise over the listed models, asked for by name.
+        published: min-max where nothing else is asked for, as published.
         outside: whether capabilities or ratings computed elsewhere were given.
 
     Raises:
@@ -123,8 +126,26 @@ def choose_scale(
     if capability not in CAPABILITY_MODES:
         raise unknown_name("capability", capability, CAPABILITY_MODES)
     ends = _checked_anchors(anchors)
+    if minmax and ends is not None:
+        raise InvalidInput("anchors and min-max exclude each other; give one of them")
     if outside:
+        if capability not in ("auto", "elo"):
+            raise InvalidInput(
+                f"capability {capability!r} takes nothing from given capabilities or ratings; "
+                "leave them out (--capability-file), or the mode"
+            )
+        minmax = minmax or published
+        if capability == "elo" and ends is None and not minmax:
+            raise InvalidInput("capability elo needs anchors LOW HIGH or min-max for given ratings")
         return Scale("elo" if ends else "minmax" if minmax else "given", reference, ends)
+    if minmax and not has_votes:
+        raise InvalidInput("min-max needs ratings: votes (--votes) or --capability-file")
+    if capability == "winrate" and (ends is not None or minmax):
+        raise InvalidInput(
+            "winrate is a probability: it takes no anchors and no min-max; leave them out, or use "
+            "capability elo"
+        )
+    minmax = minmax or published
     if ends is not None and reference is None:
         raise InvalidInput(
             "anchors need a reference model: ratings have no origin otherwise (--reference NAME)"
@@ -152,8 +173,11 @@ def choose_scale(
 def _checked_anchors(anchors: Sequence[float] | None) -> tuple[float, float] | None:
     if anchors is None:
         return None
-    low, high = (float(value) for value in anchors)
-    if not (np.isfinite([low, high]).all() and low < high):
+    ends = as_floats("anchors", anchors)
+    if ends.shape != (2,):
+        raise InvalidInput(f"anchors are {ends.tolist()}; needed are two numbers, LOW HIGH")
+    low, high = map(float, ends)
+    if not (np.isfinite(ends).all() and low < high):
         raise InvalidInput(f"anchors are {low:g} and {high:g}; LOW must be finite and below HIGH")
     return low, high
 

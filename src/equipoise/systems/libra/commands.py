@@ -107,6 +107,7 @@ def evaluate(
                 "score": row.score,
                 "n": row.n,
                 "missing": row.missing,
+                "notes": list(row.notes),
             }
             for row in results
         ]
@@ -192,6 +193,8 @@ def board(
 
     if not inputs:
         raise InvalidInput("no results were given; name at least one file, e.g. results.jsonl")
+    if out is not None and out.exists() and not out.is_dir():
+        raise InvalidInput(f"--out {out} is a file; the board goes into a folder")
     results = [row for path in inputs for row in import_results(path)]
     made = build_board(
         results,
@@ -249,6 +252,7 @@ def rate(
     """
     from equipoise.systems.libra.rating import rate_file, rating_text
 
+    _check_out_file(out)
     rated = rate_file(
         votes,
         ballot=ballot,
@@ -273,6 +277,7 @@ def import_files(
     *files: Path,
     map: Path | None = None,
     metric: str | None = None,
+    allow_unfinished: bool = False,
     out: Path | None = None,
 ) -> dict[str, Any]:
     """Turn other frameworks' results into result rows.
@@ -281,6 +286,7 @@ def import_files(
         *files: lm-evaluation-harness results or samples, inspect logs, matrix JSON, result rows.
         map: TOML that gives dimension and category of tasks.
         metric: which metric, where a file holds several.
+        allow_unfinished: take inspect logs whose status is not `success`, with a note.
         out: JSONL file of result rows.
     """
     from equipoise.evaluation import write_results
@@ -288,7 +294,9 @@ def import_files(
 
     if not files:
         raise InvalidInput("no file was given; name at least one results file or log")
-    results = [row for path in files for row in import_results(path, metric=metric)]
+    _check_out_file(out)
+    options = {"metric": metric, "allow_unfinished": allow_unfinished}
+    results = [row for path in files for row in import_results(path, **options)]
     if map is not None:
         results = apply_map(results, map)
     if out is not None:
@@ -364,6 +372,11 @@ def _reproduction_report(tables: Mapping[str, list[dict[str, Any]]], folder: Pat
         report.section("Ratings of human votes")
         report.table(tables["votes"], caption="Rating points above the mean of 59 models (llmfao).")
     report.save(folder)
+
+
+def _check_out_file(out: Path | None) -> None:
+    if out is not None and out.is_dir():
+        raise InvalidInput(f"--out {out} is a folder; name the file to write")
 
 
 def _show(made: Any) -> None:

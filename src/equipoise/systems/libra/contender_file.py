@@ -6,10 +6,12 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from sys import float_info
 from typing import Any
 from urllib.parse import urlsplit
 
 from equipoise.core.errors import InvalidInput, MissingData, unknown_name
+from equipoise.core.files import canonical_json
 from equipoise.systems.libra.contenders import (
     EMBEDDED_MODEL,
     BackendContender,
@@ -23,6 +25,7 @@ from equipoise.systems.libra.contenders import (
 )
 
 MOST_OPEN = 1024
+MOST_WHOLE = 2**63 - 1
 SAMPLING_KEYS = ("temperature", "top_p", "max_tokens", "seed")
 COMMON_KEYS = ("name", "kind", "aliases", "released", "retired", "weight")
 KEYS = {
@@ -55,7 +58,7 @@ def load_contenders(path: str | Path, *, device: str = "auto") -> list[Contender
     try:
         text = path.read_text(encoding="utf-8")
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError too
         raise InvalidInput(f"{path} is not valid TOML: {error}") from None
     for key in document:
         if key != "contender":
@@ -87,7 +90,7 @@ def _contender(
     table: Mapping[str, Any], shared: dict[str, SharedBackend], device: str
 ) -> Contender:
     kind = table.get("kind")
-    if kind not in KEYS:
+    if not isinstance(kind, str) or kind not in KEYS:
         raise unknown_name("kind", kind, KEYS)
     for key in table:
         if key not in (*COMMON_KEYS, *KEYS[kind]):
@@ -136,8 +139,12 @@ def _endpoint(
 ) -> BackendContender:
     url = _text(table, "base_url", required=True) or ""
     model = _text(table, "model", required=True) or ""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        reachable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError as error:  # a bracket that stays open, a port that is none
+        raise InvalidInput(f"base_url is {url!r}; it is no address: {error}") from None
+    if not reachable:
         raise InvalidInput(f"base_url is {url!r}; it must be an http or https address")
     if parts.username or parts.password:
         raise InvalidInput("base_url holds a user name or password; use api_key_env instead")
@@ -150,6 +157,13 @@ def _endpoint(
     extra = table.get("extra_body", {})
     if not isinstance(extra, Mapping):
         raise InvalidInput(f"extra_body is {extra!r}; it must be a table")
+    try:
+        canonical_json(dict(extra))
+    except (TypeError, ValueError):  # a date, an infinite number
+        raise InvalidInput(
+            f"extra_body is {dict(extra)!r:.80}; it must hold texts, finite numbers, true or "
+            "false, and lists and tables of these"
+        ) from None
     # One try per request: the runner tries again itself, so that its rate limit counts every
     # sending, and it bounds how many are open. Without api_key_env no key is sent at all.
     options: dict[str, Any] = {"api_key_env": variable, "tries": 1, "concurrency": MOST_OPEN}
@@ -209,13 +223,17 @@ def _number(
     bounds += [f"> {above:g}"] if above is not None else []
     bounds += [f"<= {most:g}"] if most is not None else []
     fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+    huge = fits and value > float_info.max
     if (
         not fits
+        or huge
         or not (least is None or value >= least)
         or not (above is None or value > above)
         or not (most is None or value <= most)
     ):
-        raise InvalidInput(f"`{key}` is {value!r}; it must be a number {' and '.join(bounds)}")
+        number = "a finite number" if huge else "a number"
+        wanted = f"{number} {' and '.join(bounds)}"
+        raise InvalidInput(f"`{key}` is {value!r:.60}; it must be {wanted}")
     return float(value)
 
 
@@ -223,4 +241,6 @@ def _whole(table: Mapping[str, Any], key: str, default: int, *, least: int) -> i
     value = table.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidInput(f"`{key}` is {value!r}; it must be a whole number >= {least}")
+    if value > MOST_WHOLE:
+        raise InvalidInput(f"`{key}` is {value!r:.60}; it must be at most {MOST_WHOLE}")
     return value

@@ -20,6 +20,9 @@ from equipoise.systems.libra.contenders import Contender, default_contenders
 from equipoise.systems.libra.runner import Limits
 from equipoise.systems.libra.runner import evaluate as ask_contenders
 
+PACE = ("concurrency", "rate")
+"""Settings that decide no result."""
+
 SHOWN_ANSWERS = 60
 """Most answers that a report shows; all of them stand in `answers.jsonl`."""
 
@@ -46,14 +49,19 @@ def open_run(verb: str, config: LibraConfig, *, preset: str, seed: int, out: Pat
     """Start a run, or continue the one in `out`.
 
     A finished run of the same configuration is opened again: whatever it holds is read from its
-    cache, and only answers that it still lacks are asked for.
+    cache, and only answers that it still lacks are asked for. How hard contenders are asked
+    decides no result: it may change.
     """
+    plain = to_plain(config)
     if out is not None and (Path(out) / "run.json").is_file():
         run = Run.open(out)
-        same = (run.record["room"], run.record["verb"], run.record["seed"]) == ("libra", verb, seed)
-        if run.status == "done" and same and not diff_configs(run.config, to_plain(config)):
-            return run
-    return Run.create("libra", verb, config, preset=preset, seed=seed, folder=out)
+        if (run.path / "config.json").is_file():
+            plain |= {name: run.config[name] for name in PACE if name in run.config}
+            record = run.record
+            same = (record["room"], record["verb"], record["seed"]) == ("libra", verb, seed)
+            if run.status == "done" and same and not diff_configs(run.config, plain):
+                return run
+    return Run.create("libra", verb, plain, preset=preset, seed=seed, folder=out)
 
 
 def evaluate_into(run: Run, config: LibraConfig, *, device: str = "auto") -> list[TaskResult]:
@@ -108,7 +116,9 @@ def save_report(board: Board, folder: Path, *, title: str, lead: str) -> Path:
     add_board(report, board)
     answers = folder / "answers.jsonl"
     if answers.is_file():
-        rows = [row for _, row in iter_jsonl(answers) if row.get("reply") is not None]
+        keys = ("task", "item", "model", "reply", "sample")
+        read = [row for _, row in iter_jsonl(answers) if isinstance(row, dict)]
+        rows = [row for row in read if all(row.get(key) is not None for key in keys)]
         report.section("Answers", f"{len(rows)} answers are stored; some of them, task by task.")
         report.table(_spread(rows, SHOWN_ANSWERS))
     return report.save(folder)
@@ -127,7 +137,7 @@ def _spread(rows: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     depth = max(1, count // (models * max(1, len(per_task))))
     shown = [row for row in rows if places[row["task"], row["item"]] < depth and not row["sample"]]
     keys = ("task", "question", "model", "reply", "value", "label")
-    return [{key: row[key] for key in keys} for row in shown[: 2 * count]]
+    return [{key: row.get(key) for key in keys} for row in shown[: 2 * count]]
 
 
 def headline(board: Board) -> str:

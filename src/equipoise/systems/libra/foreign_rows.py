@@ -1,12 +1,15 @@
 """What both readers of foreign logs share: the row they make, and the metrics they choose from."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, TypeVar
 
 from equipoise.core.errors import InvalidInput
 from equipoise.evaluation import TaskResult
+from equipoise.evaluation.reading import located
+from equipoise.evaluation.results import shown
 
 NO_DIMENSION = "no dimension given: counted as safety (a map says otherwise)"
 
@@ -16,6 +19,53 @@ def number_in_range(value: object) -> float | None:
     if isinstance(value, (bool, int, float)) and 0.0 <= value <= 1.0:
         return float(value)
     return None
+
+
+def plain_number(value: object) -> float | None:
+    """Return a number as a float (infinite where it is too large for one), anything else as None.
+
+    >>> plain_number(-(10**400)), plain_number(True)
+    (-inf, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf
+
+
+def usable_error(value: object) -> float | None:
+    """Return a standard error that is a finite number >= 0, anything else as None."""
+    error = plain_number(value)
+    return error if error is not None and 0.0 <= error < inf else None
+
+
+Shape = TypeVar("Shape", dict[str, Any], list[Any])
+
+
+def part(path: Path, owner: Mapping[str, Any], key: str, kind: type[Shape]) -> Shape:
+    """Return the object or list under `key`, an empty one where it is absent or null.
+
+    Raises:
+        InvalidInput: something else stands there; names the file.
+    """
+    value = owner.get(key)
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        wanted = "an object" if kind is dict else "a list"
+        raise InvalidInput(f"{path}: {key} is {shown(value)}; it must be {wanted}")
+    return value
+
+
+def objects(path: Path, owner: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """Return the list of objects under `key`; an entry that is none is refused by its number."""
+    entries = part(path, owner, key, list)
+    for number, entry in enumerate(entries, start=1):
+        if not isinstance(entry, dict):
+            raise InvalidInput(f"{path}: {key}, entry {number} is {shown(entry)}; not an object")
+    return entries
 
 
 def no_metric(path: Path, task: str, metric: str | None, choices: Iterable[str]) -> InvalidInput:
@@ -55,20 +105,20 @@ def foreign_row(
         score = fmean(known)
     if standard_error is None and len(known) > 1:
         standard_error = stdev(known) / len(known) ** 0.5
-    return TaskResult(
-        model=model,
-        task=task,
-        score=score,
-        n=len(known) if scores else n,
-        standard_error=standard_error,
-        item_ids=tuple(scores),
-        scores=tuple(scores.values()),
-        clusters=tuple(scores),
-        missing=len(scores) - len(known),
-        task_version="" if version is None else str(version),
-        source=str(path),
-        notes=(*notes, NO_DIMENSION),
-    )
+    with located(f"{path}, {task}"):
+        return TaskResult(
+            model=model,
+            task=task,
+            score=score,
+            n=len(known) if scores else n,
+            standard_error=standard_error,
+            item_ids=tuple(scores),
+            scores=tuple(scores.values()),
+            clusters=tuple(scores),
+            task_version="" if version is None else str(version),
+            source=str(path),
+            notes=(*notes, NO_DIMENSION),
+        )
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

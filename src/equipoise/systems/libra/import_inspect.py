@@ -1,18 +1,33 @@
 """Read the logs of inspect_ai: one JSON file, or an `.eval` archive."""
 
 import json
+import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from equipoise.core.errors import InvalidInput
 from equipoise.evaluation import TaskResult
-from equipoise.systems.libra.foreign_rows import foreign_row, no_metric, number_in_range
+from equipoise.systems.libra.foreign_rows import (
+    foreign_row,
+    no_metric,
+    number_in_range,
+    objects,
+    part,
+    plain_number,
+    usable_error,
+)
 
 LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 """Correct, incorrect, partial, no answer."""
+_UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, KeyError, ValueError,
+    RecursionError,
+    NotImplementedError,  # a way of packing that Python does not know
+    RuntimeError,  # encrypted
+)  # fmt: skip
 
 
 def read_inspect(path: Path, *, metric: str | None, allow_unfinished: bool) -> TaskResult:
@@ -24,10 +39,10 @@ def read_inspect(path: Path, *, metric: str | None, allow_unfinished: bool) -> T
         InvalidInput: a broken file, a status other than `success`, or no such metric.
     """
     header, samples = _archive(path) if path.suffix == ".eval" else _log(path)
-    info = header.get("eval")
-    if not isinstance(info, Mapping) or not info.get("model") or not info.get("task"):
+    info, status = part(path, header, "eval", dict), header.get("status")
+    model, task = (str(info.get(key) or "") for key in ("model", "task"))
+    if not model.strip() or not task.strip():
         raise InvalidInput(f"{path} is no inspect log: it names no model and task")
-    model, task, status = str(info["model"]), str(info["task"]), header.get("status")
     if status != "success" and not allow_unfinished:
         raise InvalidInput(
             f"{path} has status {status!r}; only finished logs (success) count unless allowed"
@@ -43,8 +58,7 @@ def read_inspect(path: Path, *, metric: str | None, allow_unfinished: bool) -> T
     usable = number_in_range(value)
     if value is not None and usable is None:
         notes.append(f"{key} = {value:g} lies outside [0, 1] and is no score")
-    results = header.get("results")
-    count = results.get("completed_samples") if isinstance(results, Mapping) else None
+    count = part(path, header, "results", dict).get("completed_samples")
     return foreign_row(
         path,
         model,
@@ -62,14 +76,14 @@ def _aggregate(
     path: Path, task: str, header: Mapping[str, Any], metric: str | None
 ) -> tuple[str, str, float | None, float | None]:
     """Return (score name, metric name, value, standard error) of the log's results."""
-    results = header.get("results")
-    scores = results.get("scores") if isinstance(results, Mapping) else None
+    scores = objects(path, part(path, header, "results", dict), "scores")
     if not scores:
         if metric is not None:
             raise no_metric(path, task, metric, ())
         return "", "mean of samples", None, None
-    first = next((s for s in scores if metric in (s.get("metrics") or {})), scores[0])
-    metrics: Mapping[str, Any] = first.get("metrics") or {}
+    held = [part(path, score, "metrics", dict) for score in scores]
+    place = next((place for place, metrics in enumerate(held) if metric in metrics), 0)
+    first, metrics = scores[place], held[place]
     usual = ("accuracy", "mean") if metric is None else (metric,)
     key = next((name for name in usual if name in metrics), None)
     if key is None and metric is None:
@@ -77,16 +91,12 @@ def _aggregate(
     value = _number(metrics.get(key)) if key is not None else None
     if key is None or value is None:
         raise no_metric(path, task, metric, metrics)
-    error = _number(metrics.get("stderr"))
-    usable = error if error is not None and error >= 0 else None
-    return str(first.get("name", "")), key, value, usable
+    error = usable_error(_number(metrics.get("stderr")))
+    return str(first.get("name", "")), key, value, error
 
 
 def _number(metric: Any) -> float | None:
-    value = metric.get("value") if isinstance(metric, Mapping) else metric
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value)
+    return plain_number(metric.get("value") if isinstance(metric, Mapping) else metric)
 
 
 def _sample_value(sample: Mapping[str, Any], name: str) -> float | None:
@@ -101,27 +111,27 @@ def _sample_value(sample: Mapping[str, Any], name: str) -> float | None:
     return number_in_range(value)
 
 
-def _log(path: Path) -> tuple[Mapping[str, Any], Iterator[Mapping[str, Any]]]:
+def _log(path: Path) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
     try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        header = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{path} is not JSON: {error}") from None
     if not isinstance(header, Mapping):
         raise InvalidInput(f"{path} is no inspect log: it must be one JSON object")
-    return header, iter([s for s in header.get("samples") or [] if isinstance(s, Mapping)])
+    return header, objects(path, header, "samples")
 
 
-def _archive(path: Path) -> tuple[Mapping[str, Any], Iterator[Mapping[str, Any]]]:
+def _archive(path: Path) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            if "header.json" not in names:
-                raise InvalidInput(
-                    f"{path} holds no header.json: an unfinished log, or no inspect log"
-                )
-            header = json.loads(archive.read("header.json"))
+            header = json.loads(archive.read("header.json")) if "header.json" in names else None
             members = sorted(n for n in names if n.startswith("samples/") and n.endswith(".json"))
             samples = [json.loads(archive.read(name)) for name in members]
-    except (zipfile.BadZipFile, zlib.error, EOFError, json.JSONDecodeError, KeyError) as error:
+    except _UNREADABLE as error:
         raise InvalidInput(f"{path} is truncated or no .eval archive: {error}") from None
-    return header, iter([sample for sample in samples if isinstance(sample, Mapping)])
+    if header is None:
+        raise InvalidInput(f"{path} holds no header.json: an unfinished log, or no inspect log")
+    if not isinstance(header, Mapping):
+        raise InvalidInput(f"{path}: header.json must be one JSON object, got {header!r:.60}")
+    return header, objects(path, {"samples": samples}, "samples")

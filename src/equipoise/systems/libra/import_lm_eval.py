@@ -9,7 +9,14 @@ from typing import Any
 from equipoise.core.errors import InvalidInput
 from equipoise.core.files import JsonlProblem, iter_jsonl
 from equipoise.evaluation import TaskResult
-from equipoise.systems.libra.foreign_rows import foreign_row, no_metric, number_in_range
+from equipoise.systems.libra.foreign_rows import (
+    foreign_row,
+    no_metric,
+    number_in_range,
+    part,
+    plain_number,
+    usable_error,
+)
 
 PREFERRED = ("acc_norm", "acc", "exact_match")
 _STAMP = re.compile(r"_\d{4}-\d{2}-\d{2}T[0-9.:-]+$")
@@ -28,8 +35,9 @@ def read_lm_eval(path: Path, content: Any, *, metric: str | None) -> list[TaskRe
     if not isinstance(content, Mapping) or not isinstance(content.get("results"), Mapping):
         raise InvalidInput(f"{path} holds no `results` of lm-evaluation-harness")
     model = _model_name(content) or path.parent.name or path.stem
-    subtasks = content.get("group_subtasks") or {}
-    groups = set(content.get("groups") or {}) | {name for name, inner in subtasks.items() if inner}
+    subtasks = part(path, content, "group_subtasks", dict)
+    groups = set(part(path, content, "groups", dict))
+    groups |= {name for name, inner in subtasks.items() if inner}
     return [
         _task_row(path, content, model, task, values, metric)
         for task, values in content["results"].items()
@@ -46,12 +54,9 @@ def _task_row(
     metric: str | None,
 ) -> TaskResult:
     numbers = {
-        key: value
+        key: number
         for key, value in values.items()
-        if "_stderr" not in key
-        and isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and ("," in key)
+        if "," in key and "_stderr" not in key and (number := plain_number(value)) is not None
     }
     key = _choose(numbers, metric)
     if key is None:
@@ -65,8 +70,7 @@ def _task_row(
     elif rising is False:
         value = 1.0 - value
         notes.append(f"lower {name} is better: score is 1 - {name}")
-    error = values.get(f"{name}_stderr,{rest}")
-    known = isinstance(error, (int, float)) and not isinstance(error, bool) and error >= 0
+    error = usable_error(values.get(f"{name}_stderr,{rest}"))
     count = _get(content, "n-samples", task, "effective")
     return foreign_row(
         path,
@@ -74,7 +78,7 @@ def _task_row(
         task,
         value,
         n=count if isinstance(count, int) else None,
-        standard_error=float(str(error)) if known and value is not None else None,
+        standard_error=error if value is not None else None,
         version=_get(content, "versions", task),
         notes=notes,
     )
@@ -116,6 +120,9 @@ def read_lm_eval_samples(path: Path, *, metric: str | None) -> TaskResult:
             raise InvalidInput(f"{path}, line {line}: {row.reason}: {row.text}")
         if not isinstance(row, Mapping) or "doc_id" not in row:
             raise InvalidInput(f"{path}, line {line}: a sample has a doc_id, got {row!r:.80}")
+        listed = part(path, row, "metrics", list)
+        if not all(isinstance(name, str) for name in listed):
+            raise InvalidInput(f"{path}, line {line}: metrics must be names, got {listed!r:.80}")
         rows.append(row)
     if not rows:
         raise InvalidInput(f"{path} holds no sample")
@@ -161,6 +168,6 @@ def _beside(path: Path) -> Mapping[str, Any]:
         return {}
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, Mapping) else {}

@@ -1,24 +1,29 @@
 """The board as pictures: capability x safety, a forest of scores, a map of models x tasks."""
 
 from collections.abc import Sequence
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equipoise.evaluation import balanced_score
 from equipoise.report import new_figure
+from equipoise.report.figures import plain, readers_font
 from equipoise.systems.libra.board import Board
 from equipoise.systems.libra.board_rows import BoardRow, ranked_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 BLUE, INK, QUIET, GRID = "#0072b2", "#20262e", "#69727d", "#dfe3e8"
 ARCS = np.round(np.arange(0.1, 1.0, 0.1), 1)
 GAPS = (4, 9, 16, 28, 44, 66)
 DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
+REACHES = np.repeat(GAPS, len(DIRECTIONS))[:, None]
+SIDES = np.tile(DIRECTIONS, (len(GAPS), 1))
+"""Gap and direction of each place that a label may take, the nearest first."""
 
 
 def plot_scatter(board: Board) -> "Figure":
@@ -81,49 +86,45 @@ def _place_labels(figure: "Figure", axes: "Axes", rows: Sequence[BoardRow]) -> N
     Taken are points, arms of crosses and earlier labels, all in pixels.
     """
     from matplotlib.backends.backend_agg import RendererAgg
-    from matplotlib.transforms import Bbox
 
-    figure.draw_without_rendering()
-    renderer = RendererAgg(figure.bbox.width, figure.bbox.height, figure.dpi)
-    inside = axes.get_window_extent(renderer).expanded(1.02, 1.02)
+    with readers_font():
+        figure.draw_without_rendering()
+        renderer = RendererAgg(figure.bbox.width, figure.bbox.height, figure.dpi)
+        labels = [_label(axes, row.model) for row in rows]
+        extents = [label.get_window_extent(renderer) for label in labels]
+    inside = np.asarray(axes.get_window_extent(renderer).expanded(1.02, 1.02).extents)
     places = np.array([(row.capability, row.safety) for row in rows], dtype=np.float64)
     points = axes.transData.transform(places.reshape(-1, 2))
-    taken = [Bbox.from_bounds(px - 5, py - 5, 10, 10) for px, py in points]
+    taken = [np.concatenate([points - 5, points + 5], axis=1)]
     for arm in (arm for row in rows for arm in _cross(row)):
-        (x0, y0), (x1, y1) = axes.transData.transform(arm)
-        taken.append(Bbox.from_extents(x0 - 1, y0 - 1, x1 + 1, y1 + 1))
-    for row, (px, py) in zip(rows, points):
-        label = axes.text(
-            0, 0, row.model, fontsize=9, color=INK, ha="center", va="center", zorder=5
-        )
-        label.set_in_layout(False)
-        extent = label.get_window_extent(renderer)
-        width, height = extent.width + 4, extent.height + 2
-        best, least, chosen = (px, py), np.inf, None
-        for gap, (dx, dy) in product(GAPS, DIRECTIONS):
-            cx = px + dx * (gap + width / 2)
-            cy = py + dy * (gap + height / 2)
-            box = Bbox.from_bounds(cx - width / 2, cy - height / 2, width, height)
-            cost = sum(_overlap(box, other) for other in taken)
-            cost += width * height - _overlap(box, inside)
-            if cost < least:
-                best, least, chosen = (cx, cy), cost, box
-            if cost <= 0:
-                break
-        x, y = axes.transData.inverted().transform(best)
+        ends = axes.transData.transform(arm)
+        taken.append(np.concatenate([ends.min(axis=0) - 1, ends.max(axis=0) + 1])[None])
+    for label, extent, point in zip(labels, extents, points):
+        size = np.array([extent.width + 4, extent.height + 2])
+        centres = point + SIDES * (REACHES + size / 2)
+        boxes = np.concatenate([centres - size / 2, centres + size / 2], axis=1)
+        cost = _overlap(boxes, np.concatenate(taken)).sum(axis=1)
+        cost += size.prod() - _overlap(boxes, inside[None])[:, 0]
+        chosen = int(np.argmax(cost <= 0)) if (cost <= 0).any() else int(np.argmin(cost))
+        taken.append(boxes[[chosen]])
+        x, y = axes.transData.inverted().transform(centres[chosen])
         label.set_position((x, y))
-        if chosen is not None:
-            taken.append(chosen)
-        if np.hypot(best[0] - px, best[1] - py) > 30 + width / 2:
-            ends = axes.transData.inverted().transform([(px, py), best])
+        if np.hypot(*(centres[chosen] - point)) > 30 + size[0] / 2:
+            ends = axes.transData.inverted().transform([point, centres[chosen]])
             axes.plot(ends[:, 0], ends[:, 1], color=QUIET, lw=0.6, zorder=1)
 
 
-def _overlap(first: Any, second: Any) -> float:
-    """Area that two boxes share."""
-    width = min(first.x1, second.x1) - max(first.x0, second.x0)
-    height = min(first.y1, second.y1) - max(first.y0, second.y0)
-    return max(0.0, width) * max(0.0, height)
+def _label(axes: "Axes", name: str) -> "Text":
+    label = axes.text(0, 0, plain(name), fontsize=9, color=INK, ha="center", va="center", zorder=5)
+    label.set_in_layout(False)
+    return label
+
+
+def _overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the areas (n, m) that boxes (n, 4) and (m, 4) share: x0, y0, x1, y1 of each."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    return np.clip(high - low, 0.0, None).prod(axis=2)
 
 
 def plot_forest(board: Board) -> "Figure":
@@ -146,7 +147,7 @@ def plot_forest(board: Board) -> "Figure":
             fontsize=9,
             color=INK,
         )
-    axes.set_yticks(range(len(shown)), [row.model for row, *_ in shown])
+    axes.set_yticks(range(len(shown)), [plain(row.model) for row, *_ in shown])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(*_shown_range([end for _, *ends in shown for end in ends if end is not None]))
     axes.grid(visible=False, axis="y")
@@ -182,16 +183,20 @@ def plot_heat_map(board: Board) -> "Figure":
     keyed = {(result.dimension, result.category, result.task) for result in board.results}
     tasks = sorted(keyed)
     values = np.full((len(models), len(tasks)), np.nan)
-    column = {key[2]: place for place, key in enumerate(tasks)}
+    column = {key: place for place, key in enumerate(tasks)}
+    row_of = {model: place for place, model in enumerate(models)}
     for result in board.results:
-        values[models.index(result.model), column[result.task]] = result.score
+        place = column[result.dimension, result.category, result.task]
+        values[row_of[result.model], place] = result.score
     width = min(14.0, max(7.0, 2.6 + 0.5 * len(tasks)))
     figure, axes = new_figure(width=width, height=1.9 + 0.38 * len(models))
     image = axes.imshow(
         np.ma.masked_invalid(values), vmin=0.0, vmax=1.0, aspect="auto", cmap="cividis"
     )
-    axes.set_xticks(range(len(tasks)), [task for _, _, task in tasks], rotation=40, ha="right")
-    axes.set_yticks(range(len(models)), models)
+    axes.set_xticks(
+        range(len(tasks)), [plain(task) for _, _, task in tasks], rotation=40, ha="right"
+    )
+    axes.set_yticks(range(len(models)), [plain(model) for model in models])
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set_visible(False)

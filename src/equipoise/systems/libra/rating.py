@@ -15,8 +15,8 @@ from equipoise.preference.ratings import (
     count_battles,
     fit_bradley_terry,
     rank_sets,
-    read_votes,
 )
+from equipoise.systems.libra.vote_file import read_ballot
 
 INTERVALS = ("sandwich", "bootstrap")
 
@@ -32,7 +32,7 @@ def rate_file(
     """
     bad: list[str] = []
     on_bad = (lambda line, problem: bad.append(f"line {line}: {problem}")) if skip_bad else None
-    votes = read_votes(path, ballot=ballot, on_bad=on_bad)
+    votes = read_ballot(path, ballot, on_bad=on_bad)
     if bad:
         note(f"{path}: {len(bad)} rows could not be read and are left out; first: {bad[0]}")
     counts = count_battles(votes.model_a, votes.model_b, votes.outcome, weights=votes.weight)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise.core.errors import InvalidInput
 from equipoise.evaluation import Item, Task, get_scorer
 from equipoise.systems.libra.board import build_board
 from equipoise.systems.libra.board_inputs import compat_categories
@@ -62,12 +63,18 @@ def vote_table(path: str | Path) -> list[dict[str, Any]]:
 
     Args:
         path: `crowd-comparisons.csv` of dustalov/llmfao.
+
+    Raises:
+        InvalidInput: the votes rate no model.
     """
     from equipoise.preference.ratings import fit_bradley_terry
 
     fit = fit_bradley_terry(count_votes(path))
-    offsets = fit.rating - fit.rating.mean()
-    best = np.argsort(-offsets)[:5]
+    rated = np.flatnonzero(np.isfinite(fit.rating))
+    if not rated.size:
+        raise InvalidInput(f"{path} holds no votes from which a model can be rated")
+    offsets = fit.rating - fit.rating[rated].mean()
+    best = rated[np.argsort(-offsets[rated], kind="stable")[:5]]
     return [
         {
             "model": fit.models[place],

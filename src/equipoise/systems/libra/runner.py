@@ -6,6 +6,7 @@ on where it was, and the order in which answers arrive changes nothing.
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,21 +14,21 @@ import numpy as np
 
 from equipoise.core.console import note, progress
 from equipoise.core.errors import InvalidInput, MissingData, MissingExtra, RunFailed
-from equipoise.core.files import canonical_json, write_atomic
+from equipoise.core.files import write_atomic
 from equipoise.core.limits import TokenBucket, backoff
 from equipoise.evaluation import (
     Item,
     Judge,
-    Score,
     Scorer,
     Task,
     TaskResult,
     load_tasks,
     write_results,
 )
-from equipoise.systems.libra.cache import Cache, reply_key, verdict_key
+from equipoise.systems.libra.answers import Answer, Ask, score_answers
+from equipoise.systems.libra.cache import Cache, claimed, reply_key
 from equipoise.systems.libra.contenders import Contender, Reply, check_names
-from equipoise.systems.libra.summary import target_class, task_result
+from equipoise.systems.libra.summary import LEAK, target_class, task_result
 
 TRIES = 5
 FATAL = (InvalidInput, MissingData, MissingExtra)
@@ -36,17 +37,6 @@ FATAL = (InvalidInput, MissingData, MissingExtra)
 
 BUSY = (408, 409, 425, 429)
 """Statuses below 500 after which another try may succeed."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One request of a run: sample `sample` of `item` of `task`, put to `contender`."""
-
-    key: str
-    contender: Contender
-    task: Task
-    item: Item
-    sample: int
 
 
 @dataclass(frozen=True)
@@ -101,25 +91,27 @@ def evaluate(
 
     Raises:
         InvalidInput: no contender, two of one name, no task, limit or samples < 1, or a task that
-            needs a judge without one.
-        RunFailed: called from inside a running event loop (use a thread), or the disk is full.
+            needs a judge or a reward without one.
+        RunFailed: called from inside a running event loop, or the disk is full.
     """
+    _check_no_loop()
     check_names(contenders)
     loaded = _load(tasks)
     if samples < 1 or (limit is not None and limit < 1):
         raise InvalidInput(f"samples is {samples} and limit {limit}; both must be at least 1")
+    if judge is not None:
+        loaded = [task.bound(judge=judge) for task in loaded]
+    _check_resources(loaded, limit)
     asks = list(_asks(contenders, loaded, limit=limit, samples=samples))
-    for ask in asks:
-        if _needs_judge(ask, judge):
-            raise InvalidInput(f"task {ask.task.name!r} is scored by a judge; give one (--judge)")
-    with Cache(":memory:" if out is None else Path(out) / "cache.db") as cache:
+    path = Path(":memory:" if out is None else Path(out) / "cache.db")
+    with nullcontext() if out is None else claimed(path), Cache(path) as cache:
         failures = asyncio.run(_ask_all(asks, cache, limits or Limits()))
-        answers = [_judged(ask, cache, judge) for ask in asks]
+        answers = score_answers(asks, cache)
     by_row: dict[tuple[str, str], list[Answer]] = {}
     for answer in answers:
         by_row.setdefault((answer.ask.contender.name, answer.ask.task.name), []).append(answer)
     results = [
-        _result(contender, task, by_row[contender.name, task.name], judge)
+        _result(contender, task, by_row[contender.name, task.name])
         for contender in contenders
         for task in loaded
     ]
@@ -130,6 +122,27 @@ def evaluate(
         write_atomic(Path(out) / "answers.jsonl", "".join(answer.line() for answer in answers))
         write_results(Path(out) / "results.jsonl", results)
     return results
+
+
+def _check_no_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RunFailed(
+        "evaluate was called inside a running event loop; call it in a thread: "
+        "await asyncio.to_thread(evaluate, ...)"
+    )
+
+
+def _check_resources(tasks: Sequence[Task], limit: int | None) -> None:
+    """Refuse a task that cannot be scored, before anything is asked and paid for."""
+    for task in tasks:
+        own = [task.scorer_for(item) for item in chosen_items(task, limit) if item.scorer]
+        for scorer in (task.scorer, *own):
+            for name in scorer.lacks():
+                line = " (--judge)" if name == "judge" else f": task.bound({name}=...), from Python"
+                raise InvalidInput(f"task {task.name!r} is scored by a {name}; give one{line}")
 
 
 def _load(tasks: Iterable[Task | str | Path]) -> list[Task]:
@@ -252,65 +265,12 @@ def _is_final(error: Exception) -> bool:
     return refused or getattr(error, "retryable", True) is False
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One stored answer with its score; text None where the request failed."""
-
-    ask: Ask
-    text: str | None
-    score: Score
-
-    def line(self) -> str:
-        """Return the answer as a line of `answers.jsonl`; texts of private items stay out."""
-        private = self.ask.task.split == "private"
-        row = {
-            "model": self.ask.contender.name,
-            "task": self.ask.task.name,
-            "item": self.ask.item.id,
-            "sample": self.ask.sample,
-            "question": None if private else self.ask.item.question,
-            "reply": None if private else self.text,
-            "value": self.score.value,
-            "label": self.score.label,
-            "detail": "" if private else self.score.detail,
-        }
-        return canonical_json(row) + "\n"
-
-
-def _scorer(ask: Ask, judge: Judge | None) -> Scorer:
-    scorer = ask.task.scorer_for(ask.item)
-    return scorer if judge is None else scorer.bound(judge=judge)
-
-
-def _needs_judge(ask: Ask, judge: Judge | None) -> bool:
-    scorer = _scorer(ask, judge)
-    return scorer.name == "judge" and "judge" not in scorer.resources
-
-
 def _judge_of(scorer: Scorer) -> str:
-    """Return the identity of the judge that a scorer asks, empty where it asks none."""
-    return str(scorer.describe().get("resources", {}).get("judge", ""))
+    """Return the identity of the judge or reward that a scorer asks, empty where it asks none."""
+    return ", ".join(scorer.describe().get("resources", {}).values())
 
 
-def _judged(ask: Ask, cache: Cache, judge: Judge | None) -> Answer:
-    """Score one stored answer, once: verdicts are kept unless they could not be had."""
-    stored = cache.reply(ask.key)
-    if stored is None:
-        return Answer(ask, None, Score(None, "missing"))
-    scorer = _scorer(ask, judge)
-    key = verdict_key(ask.key, ask.task.task_hash, ask.item.id, scorer.describe())
-    known = cache.verdict(key)
-    if known is not None:
-        return Answer(ask, stored["text"], Score(**known))
-    score = scorer.score(stored["text"], ask.item)
-    if score.value is not None:
-        cache.put_verdict(key, asdict(score))
-    return Answer(ask, stored["text"], score)
-
-
-def _result(
-    contender: Contender, task: Task, answers: Sequence[Answer], judge: Judge | None
-) -> TaskResult:
+def _result(contender: Contender, task: Task, answers: Sequence[Answer]) -> TaskResult:
     """Sum up one contender's answers to one task."""
     by_item: dict[str, list[float]] = {answer.ask.item.id: [] for answer in answers}
     for answer in answers:
@@ -318,7 +278,9 @@ def _result(
             by_item[answer.ask.item.id].append(answer.score.value)
     scores = {item: float(np.mean(values)) if values else None for item, values in by_item.items()}
     leaks = sorted({a.ask.item.id for a in answers if a.text is not None and task.leaks(a.text)})
-    notes = (f"canary text appeared in replies to {', '.join(leaks)}",) if leaks else ()
-    return task_result(
-        task, contender.name, scores, judge=_judge_of(_scorer(answers[0].ask, judge)), notes=notes
-    )
+    notes = (f"{LEAK} {', '.join(leaks)}",) if leaks else ()
+    asked = [
+        task.scorer_for(item) for item in {a.ask.item.id: a.ask.item for a in answers}.values()
+    ]
+    judges = sorted({_judge_of(scorer) for scorer in asked} - {""})
+    return task_result(task, contender.name, scores, judge=", ".join(judges), notes=notes)

@@ -1,10 +1,17 @@
 """From scores of items to a task's row: mean or class-balanced mean, and its standard error."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import fsum
 
 import numpy as np
 
 from equipoise.evaluation import Item, Task, TaskResult
+from equipoise.evaluation.task_file import MAX_MISSING
+
+LEAK = "canary text appeared in replies to"
+"""Start of a row's note on a leak, which a board shows beside the model."""
+SOURCE = "equipoise libra evaluate"
+"""Source of a row until it is read from a file."""
 
 
 def task_result(
@@ -50,9 +57,17 @@ def task_result(
         task_hash=task.task_hash,
         judge=judge,
         split=task.split,
-        source="equipoise libra evaluate",
+        source=SOURCE,
         notes=notes,
+        classes=_classes(task, items) if task.aggregate == "balanced" else (),
+        max_missing=None if task.max_missing == MAX_MISSING else task.max_missing,
     )
+
+
+def _classes(task: Task, items: Sequence[Item]) -> tuple[str, ...]:
+    """Return each item's class by number: the targets of a private task stay out of its row."""
+    number = {name: k for k, name in enumerate(sorted({target_class(i) for i in task.items}))}
+    return tuple(str(number[target_class(item)]) for item in items)
 
 
 def _aggregate(
@@ -65,10 +80,11 @@ def _aggregate(
     classes = np.asarray([target_class(item) if balanced else "" for item, _ in known])
     names, place, sizes = np.unique(classes, return_inverse=True, return_counts=True)
     weights = 1.0 / (len(names) * sizes[place])
-    means = np.bincount(place, values) / sizes
+    # fsum is exact: a perfect score is 1, not 0.9999999999999999.
+    means = np.asarray([fsum(values[place == k]) / size for k, size in enumerate(sizes)])
     clusters = np.unique([item.cluster or item.id for item, _ in known], return_inverse=True)[1]
     count = int(clusters.max()) + 1
-    score = min(1.0, max(0.0, float(weights @ values)))
+    score = fsum(means) / len(names)
     if count < 2:
         return score, None
     totals = np.bincount(clusters, weights * (values - means[place]))
