@@ -51,7 +51,8 @@ def test_what_pip_said_becomes_one_line(output, kind, message, place):
 def test_an_environment_without_pip_says_so(place, monkeypatch, tmp_path):
     from equipoise.core.store import pull
 
-    monkeypatch.setattr(fetch, "_PIP", fetch._PIP.replace("'pip'", "'no_such_pip'"))
+    tied = fetch.tied_command
+    monkeypatch.setattr(fetch, "tied_command", lambda _, *rest: tied("no_such_pip", *rest))
     monkeypatch.setattr(
         fetch, "_explain", lambda source, output: RunFailed(output.strip().splitlines()[-1])
     )

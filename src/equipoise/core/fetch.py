@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
+from equipoise.core.children import tied_command
 from equipoise.core.console import progress
 from equipoise.core.errors import MissingData, RunFailed
 from equipoise.core.files import sha256_file
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
 
 _PIP_OPTIONS = ("--no-deps", "--no-input", "--disable-pip-version-check", "--no-cache-dir")
 _PATIENCE = ("--retries", "1", "--timeout", "15")
-# pip that ends with this process, even a killed one: then the pipe on its standard input closes
-_PIP = (
-    "import os, runpy, threading; "
-    "threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start(); "
-    "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
-)
 
 
 def fetch_package(source: Artifact, downloads: Path, scratch: Path) -> Path:
@@ -58,8 +53,8 @@ def fetch_package(source: Artifact, downloads: Path, scratch: Path) -> Path:
     temporary.mkdir()
     wanted = scratch / "requirements.txt"
     wanted.write_text(f"{source.requirement} --hash=sha256:{source.package_sha256}\n")
-    command = [sys.executable, "-P", "-c", _PIP, "download", "--require-hashes", "-r", str(wanted)]
-    command += [*_PIP_OPTIONS, *_PATIENCE, *source.fetch, "-d", str(target)]
+    options = [*_PIP_OPTIONS, *_PATIENCE, *source.fetch, "-d", str(target)]
+    command = tied_command("pip", "download", "--require-hashes", "-r", str(wanted), *options)
     # no constraint file of the user's: pip refuses it beside --require-hashes
     environment = {**os.environ, "TMPDIR": str(temporary), "PIP_CONSTRAINT": os.devnull}
     _run_pip(source, command, environment, temporary)

@@ -1,5 +1,6 @@
 from .app import build_app as build_app
 from .app import room_mount as room_mount
+from .app import takes_bodies as takes_bodies
 from .errors import error_response as error_response
 from .events import event_stream as event_stream
 from .events import format_event as format_event

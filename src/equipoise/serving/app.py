@@ -1,7 +1,7 @@
 """One ASGI application from routes: frame, static files, errors, security."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -16,6 +16,7 @@ from equipoise.serving.pages import StrictJSON
 from equipoise.serving.security import BodyLimit, ForeignRequests, SecurityHeaders, TokenGate
 
 BODY_LIMIT = 2 * 2**20
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 def build_app(
@@ -38,14 +39,15 @@ def build_app(
         nav: `(label, address)` of the frame's links.
         token: asked for where given.
         open_paths: beginnings of addresses that need no token.
-        body_limit: largest request body in bytes.
+        body_limit: largest request body in bytes; a handler with `takes_bodies` has its own.
         **state: put on `app.state`, where request handlers find it.
     """
+    routes = list(routes)
     guards = [
         Middleware(SecurityHeaders),
         Middleware(ForeignRequests),
         *([Middleware(TokenGate, token=token, open_paths=tuple(open_paths))] if token else []),
-        Middleware(BodyLimit, limit=body_limit),
+        Middleware(BodyLimit, limit=body_limit, own=dict(_own_limits(routes))),
     ]
     shared = [
         Mount("/static", StaticFiles(packages=[("equipoise.serving", "static")]), name="static"),
@@ -56,6 +58,27 @@ def build_app(
     for name, value in state.items():
         setattr(app.state, name, value)
     return app
+
+
+def takes_bodies(limit: int) -> Callable[[Handler], Handler]:
+    """Let a route's handler take request bodies of up to `limit` bytes.
+
+    The route's path must hold no parameter: bodies are refused before a route is looked for.
+    """
+
+    def mark(handler: Handler) -> Handler:
+        handler.body_limit = limit  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
+def _own_limits(routes: Iterable[BaseRoute], before: str = "") -> Iterator[tuple[str, int]]:
+    for route in routes:
+        if isinstance(route, Mount):
+            yield from _own_limits(route.routes, before + route.path)
+        elif isinstance(route, Route) and hasattr(route.endpoint, "body_limit"):
+            yield before + route.path, int(getattr(route.endpoint, "body_limit"))  # noqa: B009
 
 
 async def _health(request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -162,18 +162,27 @@ class TokenGate:
 class BodyLimit:
     """Refuses request bodies past a limit, announced or not, before they are read whole."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, own: Mapping[str, int] | None = None) -> None:
+        """Guard an app.
+
+        Args:
+            app: what to guard.
+            limit: in bytes.
+            own: limits of single paths.
+        """
         self.app = app
         self.limit = limit
+        self.own = own or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        message = f"The request is too large; at most {self.limit:,} bytes are taken."
+        limit = self.own.get(scope["path"], self.limit)
+        message = f"The request is too large; at most {limit:,} bytes are taken."
         request = Request(scope)
         announced = request.headers.get("content-length", "0")
-        if not announced.isdecimal() or int(announced) > self.limit:
+        if not announced.isdecimal() or int(announced) > limit:
             return await error_response(request, 413, message)(scope, receive, send)
         received = 0
 
@@ -181,7 +190,7 @@ class BodyLimit:
             nonlocal received
             part = await receive()
             received += len(part.get("body", b""))
-            if received > self.limit:
+            if received > limit:
                 raise HTTPException(413, message)
             return part
 

@@ -41,6 +41,7 @@ ROOM = Room(
     presets=("tiny", "small", "paper"),
     verbs={verb: f"{_COMMANDS}:{verb}" for verb in _VERBS},
     config="equipoise.systems.rflaf.config:RFLAFConfig",
+    pages="equipoise.systems.rflaf.pages:routes",
     note="Model, loss, balance penalty, Adam recipe and synthetic sets are published, compression "
     "follows arXiv 2510.15327; variable projection, lifted statistics, kernel, intervals and "
     "automatic scaling are this package's own.",
