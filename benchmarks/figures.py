@@ -3,12 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-Line = dict[str, str]
-
-
-def line(name: str, value: str, beside: str = "", note: str = "") -> Line:
-    """Return one line of the table."""
-    return {"name": name, "value": value, "beside": beside, "note": note}
+from benchmarks.parts import Line, line
 
 
 def startup(part: dict[str, Any]) -> list[Line]:

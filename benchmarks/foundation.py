@@ -4,10 +4,7 @@
 `--only NAME` (repeatable) renews a part and keeps the others as recorded.
 """
 
-import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -16,9 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from equipoise.core.files import to_json, write_atomic
-
-TARGET = Path(__file__).parent / "results" / "foundation.json"
+from benchmarks.figures import LINES
+from benchmarks.parts import measure_parts
 
 
 def seconds(command: list[str]) -> float:
@@ -103,37 +99,5 @@ PARTS = {
 }
 
 
-def machine() -> str:
-    """Return what the figures were measured on, in words."""
-    import psutil
-
-    memory = psutil.virtual_memory().total / 2**30
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return (
-        f"{cores} {platform.machine()} cores, {memory:.0f} GiB, Python {platform.python_version()}"
-    )
-
-
-def main() -> None:
-    """Measure, and write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", action="append", choices=list(PARTS))
-    chosen = parser.parse_args().only or list(PARTS)
-    record: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() else {}
-    for name in chosen:
-        print(f"{name} ...", file=sys.stderr)
-        record[name] = PARTS[name]()
-    record["machine"] = machine()
-    record["figures"] = figures(record)
-    write_atomic(TARGET, json.dumps(to_json(record), indent=1, ensure_ascii=False) + "\n")
-
-
-def figures(record: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the lines of the README's table from what was measured."""
-    from benchmarks.figures import LINES
-
-    return [line for part, lines in LINES.items() if part in record for line in lines(record[part])]
-
-
 if __name__ == "__main__":
-    main()
+    measure_parts("foundation", PARTS, LINES, str(__doc__))

@@ -46,15 +46,18 @@ def rooms_table() -> str:
 
 
 def figures_table() -> str:
-    """Return the foundation's figures, one line each, as recorded."""
+    """Return the figures of every result file, the foundation's first, as recorded."""
+    names = sorted((p.stem for p in RESULTS.glob("*.json")), key=lambda n: (n != "foundation", n))
+    found = [record for name in names if (record := results(name)).get("figures")]
     rows = [
         [figure["name"], figure["value"], figure.get("beside", ""), figure.get("note", "")]
-        for figure in results("foundation").get("figures", [])
+        for record in found
+        for figure in record["figures"]
     ]
     if not rows:
         return "Not measured yet: `make bench`."
-    machine = results("foundation")["machine"]
-    note = f"Measured by `make bench` on {machine}. A ratio compares two things of one run."
+    machines = " and ".join(dict.fromkeys(record["machine"] for record in found))
+    note = f"Measured by `make bench` on {machines}. A ratio compares two things of one run."
     return table(["figure", "ours", "beside", "how"], rows) + "\n\n" + note
 
 
