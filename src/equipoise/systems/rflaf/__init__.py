@@ -6,7 +6,8 @@ leave-one-out), `problem` with `row_problem` and `lifted_problem` (what is to be
 `fitting` (a whole fit), `fitted` (its result), `statistics` (lifted sums), `scaling`, `parameters`,
 `calibrated` and `estimator` with `regressor`, `classifier`, `transformer`; `intervals`,
 `compression`, `kernel`, `lan` (torch), `persistence`, `shards`; `data`, `datasets`, `tables`,
-`baselines`, `training`, `demonstration`, `drawing`, `commands`.
+`baselines`, `kan`, `training`, `training_report`, `accumulating`, `streaming`, `evaluate`,
+`reproduction`, `compressing`, `demonstration`, `drawing`, `commands`; `pages`, `jobs` (studio).
 """
 
 import lazy_loader
