@@ -21,9 +21,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from equipoise.core.console import note
 from equipoise.core.errors import MissingData, RunFailed, unknown_name
 from equipoise.core.files import sha256_file
+from equipoise.core.locks import held
 
 _MARGIN = 64 * 2**20  # bytes that stay free on the disk after a pull
 
@@ -178,20 +178,11 @@ def pull(name: str) -> Path:
 @contextmanager
 def _lock(artifact: Artifact) -> Iterator[None]:
     """Hold the lock on an artifact; say so before waiting for a process that has it."""
-    from filelock import FileLock, Timeout
-
     locks = cache_folder() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(locks / f"{artifact.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        note(f"waiting for another process that is at work on {artifact.name}")
-        lock.acquire()
-    try:
+    waiting = f"waiting for another process that is at work on {artifact.name}"
+    with held(locks / f"{artifact.name}.lock", waiting):
         yield
-    finally:
-        lock.release()
 
 
 def _fetch(artifact: Artifact) -> None:

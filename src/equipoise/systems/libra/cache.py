@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from equipoise.core.console import note
 from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.core.files import canonical_json
+from equipoise.core.locks import held
 
 SCHEMA = 1
 _READ = {
@@ -212,19 +212,10 @@ class Cache:
 @contextmanager
 def claimed(path: Path) -> Iterator[None]:
     """Hold a cache for the length of an evaluation; a second one waits, then finds the answers."""
-    from filelock import FileLock, Timeout
-
     _make_folder(path.parent)
-    lock = FileLock(path.with_name(f"{path.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        note(f"{path} is in use by another evaluation; waiting until that is done")
-        lock.acquire()
-    try:
+    waiting = f"{path} is in use by another evaluation; waiting until that is done"
+    with held(path.with_name(f"{path.name}.lock"), waiting):
         yield
-    finally:
-        lock.release()
 
 
 def _make_folder(folder: Path) -> None:
