@@ -1,12 +1,7 @@
 """The studio in a real browser, started by its command line."""
 
-import os
-import re
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,76 +11,6 @@ from equipoise.core.runs import Run
 from equipoise.report import Report
 
 pytestmark = pytest.mark.standard
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """The distribution's Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip("the distribution's Chromium is not installed: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield launched
-        launched.close()
-
-
-class Studio:
-    """A studio in a process of its own."""
-
-    def __init__(self, root: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "equipoise", "studio", "--port", "0", "--runs", str(root)]
-        self.root = root
-        self.process = subprocess.Popen(
-            [*command, *options], stderr=subprocess.PIPE, text=True, env=os.environ.copy()
-        )
-        assert self.process.stderr is not None
-        ready = self.process.stderr.readline()
-        found = re.fullmatch(r"ready (http://\S+)\n", ready)
-        assert found, ready
-        self.url = found[1]
-
-    def stop(self, number: int = signal.SIGINT) -> tuple[int, float, str]:
-        """Send a signal; return exit code, seconds until the end, and standard error."""
-        start = time.monotonic()
-        self.process.send_signal(number)
-        _, err = self.process.communicate(timeout=20)
-        return self.process.returncode, time.monotonic() - start, err
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    """A studio over an empty folder."""
-    started = Studio(tmp_path / "runs")
-    yield started
-    if started.process.poll() is None:
-        started.process.kill()
-        started.process.communicate()
-
-
-@pytest.fixture
-def page(browser: Any, request: Any) -> Iterator[Any]:
-    """A page, of phone width where the test asks for it; no complaint may reach its console."""
-    width = getattr(request, "param", 1280)
-    context = browser.new_context(viewport={"width": width, "height": 800})
-    opened = context.new_page()
-    complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("requestfailed", lambda asked: complaints.append(f"{asked.failure}: {asked.url}"))
-    yield opened
-    context.close()
-    # leaving a page ends what it still asks for
-    assert [text for text in complaints if not text.startswith("net::ERR_ABORTED")] == []
 
 
 def write_run(root: Path, seed: int = 0, room: str = "libra") -> Path:
@@ -108,7 +33,7 @@ def fits(page: Any) -> bool:
     return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_start_page_shows_rooms_and_a_new_run_without_a_reload(studio: Studio, page: Any):
+def test_start_page_shows_rooms_and_a_new_run_without_a_reload(studio: Any, page: Any):
     page.goto(studio.url)
     assert page.title() == "Equipoise"
     assert page.locator(".card").count() == 10
@@ -117,7 +42,7 @@ def test_start_page_shows_rooms_and_a_new_run_without_a_reload(studio: Studio, p
     page.locator("#room-libra .badge.done").wait_for(timeout=12_000)
 
 
-def test_a_new_run_appears_and_what_was_picked_stays(studio: Studio, page: Any):
+def test_a_new_run_appears_and_what_was_picked_stays(studio: Any, page: Any):
     first = write_run(studio.root)
     page.goto(studio.url + "runs")
     page.check(f"input[value='libra/{first.name}']")
@@ -131,7 +56,7 @@ def test_a_new_run_appears_and_what_was_picked_stays(studio: Studio, page: Any):
     assert page.locator("#runs .empty").count() == 1
 
 
-def test_a_report_opens_sorts_links_and_cannot_reach_the_studio(studio: Studio, page: Any):
+def test_a_report_opens_sorts_links_and_cannot_reach_the_studio(studio: Any, page: Any):
     write_run(studio.root)
     page.goto(studio.url + "runs")
     page.locator("#runs a").first.click()
@@ -146,7 +71,7 @@ def test_a_report_opens_sorts_links_and_cannot_reach_the_studio(studio: Studio, 
     assert page.title() != "taken"
 
 
-def test_two_picked_runs_are_compared(studio: Studio, page: Any):
+def test_two_picked_runs_are_compared(studio: Any, page: Any):
     write_run(studio.root)
     write_run(studio.root, seed=1)
     page.goto(studio.url + "runs")
@@ -164,7 +89,7 @@ def test_two_picked_runs_are_compared(studio: Studio, page: Any):
 
 
 @pytest.mark.parametrize("page", [360], indirect=True)
-def test_pages_fit_a_phone(studio: Studio, page: Any):
+def test_pages_fit_a_phone(studio: Any, page: Any):
     one, two = write_run(studio.root), write_run(studio.root, seed=1)
     names = [f"libra/{folder.name}" for folder in (one, two)]
     paths = ["", "runs", f"runs/{names[0]}", f"compare?run={names[0]}&run={names[1]}"]
@@ -176,7 +101,7 @@ def test_pages_fit_a_phone(studio: Studio, page: Any):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_it_while_a_page_is_open(studio: Studio, browser: Any, number: int):
+def test_a_signal_stops_it_while_a_page_is_open(studio: Any, browser: Any, number: int):
     opened = browser.new_page()
     opened.goto(studio.url + "runs")
     code, seconds, err = studio.stop(number)
@@ -186,29 +111,27 @@ def test_a_signal_stops_it_while_a_page_is_open(studio: Studio, browser: Any, nu
     assert err == ""
 
 
-def test_elsewhere_than_on_loopback_a_token_is_needed(browser: Any, tmp_path: Path, monkeypatch):
+def test_elsewhere_than_on_loopback_a_token_is_needed(
+    browser: Any, tmp_path: Path, start_studio: Callable[..., Any], monkeypatch
+):
     monkeypatch.delenv("EQUIPOISE_TOKEN", raising=False)
     write_run(tmp_path)
-    studio = Studio(tmp_path, "--host", "0.0.0.0")
-    try:
-        address, _, token = studio.url.partition("?token=")
-        assert len(token) >= 32
-        context = browser.new_context()
-        page = context.new_page()
-        answer = page.goto(address)
-        assert answer is not None
-        assert answer.status == 401
-        page.fill("#token", token)
-        page.click("button")
-        page.wait_for_selector(".card")
-        assert token not in page.url
-        page.goto(address + "runs")
-        page.locator("#runs a").first.click()
-        report = page.frame_locator("iframe")
-        report.locator("a", has_text="The room inside").click()
-        report.locator("h1", has_text="The inner room").wait_for()
-        context.close()
-        assert studio.stop()[0] == 0
-    finally:
-        studio.process.kill()
-        studio.process.communicate()
+    studio = start_studio(tmp_path, "--host", "0.0.0.0")
+    address, _, token = studio.url.partition("?token=")
+    assert len(token) >= 32
+    context = browser.new_context()
+    page = context.new_page()
+    answer = page.goto(address)
+    assert answer is not None
+    assert answer.status == 401
+    page.fill("#token", token)
+    page.click("button")
+    page.wait_for_selector(".card")
+    assert token not in page.url
+    page.goto(address + "runs")
+    page.locator("#runs a").first.click()
+    report = page.frame_locator("iframe")
+    report.locator("a", has_text="The room inside").click()
+    report.locator("h1", has_text="The inner room").wait_for()
+    context.close()
+    assert studio.stop()[0] == 0

@@ -26,7 +26,8 @@ EXTRAS = MappingProxyType(
             ("fastapi", "starlette", "uvicorn", "jinja2", "multipart", "sqlalchemy"),
             "the studio and every server",
         ),
-        "peers": Extra(("evalica",), "side-by-side benchmarks against other packages"),
+        "scale": Extra(("ray",), "work past one machine, on a Ray cluster"),
+        "peers": Extra(("evalica", "rfflearn"), "side-by-side benchmarks against other packages"),
         "dev": Extra(
             ("pytest", "hypothesis", "ruff", "importlinter", "playwright"), "tests and documents"
         ),

@@ -1,5 +1,7 @@
 """Baselines: what each is made of, the penalty against leave-one-out, tuning on training rows."""
 
+import sys
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -8,14 +10,19 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 
-from equipoise.core.errors import InvalidInput
+from equipoise.core.errors import InvalidInput, MissingExtra
 from equipoise.systems.rflaf.baselines import (
     ALPHAS,
     GAMMAS,
+    NOISES,
     RandomFeatures,
+    RFFLearnClassifier,
+    RFFLearnRegressor,
     fit_baseline,
     make_baseline,
 )
+from equipoise.systems.rflaf.config import RFLAFConfig
+from equipoise.systems.rflaf.evaluate import check_evaluation
 
 X, Y = make_friedman1(120, n_features=5, noise=0.5, random_state=0)
 LABELS = np.where(Y > 14, "high", "low")
@@ -133,3 +140,69 @@ def test_seeds_decide(name):
 def test_unknown_baselines_have_a_nearest():
     with pytest.raises(InvalidInput, match="did you mean 'nystroem'"):
         make_baseline("nystrom", "regression", 5, 0)
+
+
+@pytest.fixture
+def rfflearn():
+    pytest.importorskip("rfflearn")
+
+
+@pytest.mark.parametrize("noise", [0.1, 2.0])
+def test_rfflearn_is_ridge_on_cosines_by_hand(rfflearn, noise):
+    made = RFFLearnRegressor(9, gamma=0.05, noise=noise, random_state=3).fit(X, Y)
+    phi = made.model_.conv(X)
+    assert phi.shape == (120, 9)
+    left = phi.T @ phi + noise**2 * np.eye(9)
+    coef = np.linalg.solve(left, phi.T @ (Y - Y.mean()))
+    np.testing.assert_allclose(made.predict(X), phi @ coef + Y.mean(), rtol=1e-8)
+
+
+def test_rfflearn_has_the_gaussian_kernel_of_its_gamma(rfflearn):
+    rows = X[:3] / 2
+    squared = ((rows[:, None] - rows[None]) ** 2).sum(axis=2)
+    found = []
+    for seed in range(20):
+        made = RFFLearnRegressor(500, gamma=0.7, random_state=seed).fit(rows, Y[:3])
+        phi = made.model_.conv(rows)
+        found.append(2 * phi @ phi.T / 500)
+    np.testing.assert_allclose(np.mean(found, axis=0), np.exp(-0.7 * squared), atol=0.05)
+
+
+def test_rfflearn_leaves_the_global_generator_alone(rfflearn):
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    RFFLearnRegressor(9).fit(X, Y)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_rfflearn_is_tuned_on_training_rows(rfflearn):
+    model, gamma = fit_baseline("rfflearn", "regression", 20, 0, X, Y)
+    assert gamma in [2 * g / 5 for g in GAMMAS]
+    assert model[1].gamma == gamma
+    assert model[1].noise in NOISES
+    assert model.score(X, Y) > 0.5
+    again, _ = fit_baseline("rfflearn", "regression", 20, 0, X, Y)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    few, gamma = fit_baseline("rfflearn", "regression", 20, 0, X[:5], Y[:5])
+    assert gamma is None
+    assert np.isfinite(few.predict(X)).all()
+    np.testing.assert_allclose(
+        fit_baseline("rfflearn", "regression", 5, 0, X, 0 * Y + 3)[0].predict(X), 3
+    )
+
+
+def test_rfflearn_takes_labels_of_any_kind(rfflearn):
+    names, _ = fit_baseline("rfflearn", "classification", 30, 0, X, LABELS)
+    numbers, _ = fit_baseline("rfflearn", "classification", 30, 0, X, 10 * (LABELS == "low") - 3)
+    assert names.score(X, LABELS) > 0.8
+    np.testing.assert_array_equal(names.predict(X) == "low", numbers.predict(X) == 7)
+    lonely = RFFLearnClassifier(5).fit(X, np.repeat("only", 120))
+    assert set(lonely.predict(X)) == {"only"}
+
+
+def test_rfflearn_absent_names_the_install_line(monkeypatch):
+    for name in ("rfflearn", "rfflearn.cpu"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtra, match=r"needs rfflearn.*equipoise\[peers\]"):
+        make_baseline("rfflearn", "regression", 5, 0)
+    with pytest.raises(MissingExtra):
+        check_evaluation(RFLAFConfig(sets=("diabetes",), models=("relu", "rfflearn")))

@@ -126,6 +126,7 @@ def test_an_evaluation_splits_alike_for_every_model(tmp_path):
 def test_wrong_evaluations_are_refused(tmp_path, changes, message):
     with pytest.raises(InvalidInput, match=message):
         evaluate(out=tmp_path / "run", **{**FEW, **changes})
+    assert not (tmp_path / "run").exists()  # seen before a run began
 
 
 def test_reproduction_of_what_is_known_and_of_what_needs_files(tmp_path, capsys):

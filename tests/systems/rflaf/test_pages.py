@@ -140,6 +140,23 @@ def test_wrong_forms_are_refused(studio, fields, message):
     assert message in answer.json()["error"]["message"]
 
 
+def test_a_refused_form_comes_back_with_what_was_typed(studio):
+    fields = {"data": "digits", "rank": "two", "target": f'"{EVIL}'}
+    answer = studio.post("/rflaf/fit", data=fields)
+    assert answer.status_code == 422
+    assert "rank is &#39;two&#39;; it must be a whole number" in answer.text
+    assert 'value="two"' in answer.text
+    assert "<option selected>digits</option>" in answer.text
+    assert EVIL not in answer.text
+
+
+def test_too_many_fits_are_told_to_wait(studio, monkeypatch):
+    monkeypatch.setattr(jobs_module, "MOST_WAITING", -1)
+    answer = studio.post("/rflaf/v1/fit", data={"data": "digits"})
+    assert answer.status_code == 503
+    assert "try again later" in answer.json()["error"]["message"]
+
+
 def test_a_file_past_the_limit_is_refused_before_it_is_kept(studio, root):
     big = b"a,b\n" + b"1,2\n" * (6 * 2**20)
     answer = studio.post("/rflaf/v1/fit", files={"file": ("big.csv", big)})

@@ -108,6 +108,19 @@ def test_a_refused_shard_leaves_the_statistics_as_they_were():
     assert m.statistics_.n_samples == 50
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: RFLAFRegressor(**SMALL), lambda: regressor().calibrate(X)]
+)
+def test_a_refused_shard_undoes_the_first_one_too(make):
+    m = make()
+    before = dict(vars(m))
+    with pytest.raises(ValueError, match="NaN"):
+        fit_shards(m, [(X[:90], Y[:90]), (X[90:] * np.nan, Y[90:])])
+    assert vars(m) == before
+    again = fit_shards(m, [(X[:90], Y[:90]), (X[90:], Y[90:])])
+    assert again.statistics_.n_samples == 120
+
+
 @pytest.mark.standard
 def test_two_processes_change_nothing():
     one, two = (

@@ -1,5 +1,7 @@
 """Lifted statistics: any chunking, merge, exact removal, files, refused calls change nothing."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -169,3 +171,14 @@ def test_bad_construction():
         empty().problem()
     with pytest.raises(InvalidInput, match="n_outputs"):
         empty(n_outputs=0)
+
+
+def test_sums_from_read_only_memory_can_be_added_to():
+    whole, buffers = empty().update(X, Y, WEIGHT), []
+    head = pickle.dumps(
+        empty().update(X[:90], Y[:90], WEIGHT[:90]), 5, buffer_callback=buffers.append
+    )
+    found = pickle.loads(head, buffers=[bytes(b) for b in buffers])
+    assert len(buffers) > 4
+    assert_close(found.update(X[90:], Y[90:], WEIGHT[90:]), whole)
+    assert found.gram.flags.f_contiguous

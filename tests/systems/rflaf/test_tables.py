@@ -49,7 +49,10 @@ def test_npz_has_columns_by_number(tmp_path):
     [
         ("none.csv", None, "there is no file"),
         ("t.xlsx", "a", "is none of .csv"),
-        ("t.csv", "a,b,a\n1,2,3\n", "two columns named a; rename one"),
+        ("t.csv", "a,b,a\n1,2,3\n", "two columns named 'a'; rename one"),
+        ("t.csv", "a,,,b\n1,2,3,4\n", "two columns named ''; rename one"),
+        ("t.csv", "a,b\n1,2,3\n4,5,6\n", "cannot be read: .*Expected 2 fields in line 2, saw 3"),
+        ("t.csv", "a,b\n1,2,\n4,5,\n", "cannot be read: .*Expected 2 fields in line 2, saw 3"),
         ("t.csv", "", "cannot be read"),
         ("t.csv", "a,b\n", "holds no rows"),
         ("t.csv", "a,b\n1,2\n1,2,3,4\n", "cannot be read: .*line 3"),
@@ -155,8 +158,11 @@ def test_later_rows_are_treated_alike():
     with pytest.raises(InvalidInput, match="unknown column 'size'"):
         columns.rows(later.drop(columns="size"))
     later["size"] = "large"
-    with pytest.raises(InvalidInput, match="holds text"):
+    with pytest.raises(InvalidInput, match="the column 'size' holds text"):
         columns.rows(later)
+    later["price"] = "n/k"
+    with pytest.raises(InvalidInput, match="the column 'price' holds text"):
+        columns.targets(later)
 
 
 def test_rows_that_lack_a_value_are_counted_and_left_out():

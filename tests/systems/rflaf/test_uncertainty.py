@@ -177,7 +177,7 @@ def test_torch_net_reproduces_and_trains(basis):
     assert isinstance(net, LAN)
     out = net(torch.tensor(X))
     np.testing.assert_allclose(out.detach().numpy(), m.predict(X), atol=1e-6)
-    optimiser = torch.optim.SGD(net.parameters(), lr=1e-3)
+    optimiser = torch.optim.SGD(net.parameters(), lr=1e-4)
     losses = []
     for _ in range(5):
         loss = ((net(torch.tensor(X)) - torch.tensor(Y)) ** 2).mean()
@@ -228,7 +228,7 @@ def test_files(kind, tmp_path):
 
 def test_damaged_files(model, tmp_path):
     path = save_model(model, tmp_path / "m")
-    with pytest.raises(InvalidInput, match=r"model need 'equipoise\.rflaf\.model/1'"):
+    with pytest.raises(InvalidInput, match=r"needed is 'equipoise\.rflaf\.model/1'"):
         load_model(
             LiftedStatistics(np.ones((1, 1)), Basis.uniform(3)).save(tmp_path / "statistics")
         )

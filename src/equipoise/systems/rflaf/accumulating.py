@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from equipoise.core.checkpoints import load_checkpoint
 from equipoise.core.console import progress
-from equipoise.core.errors import InvalidInput
+from equipoise.core.errors import InvalidInput, MissingData
 from equipoise.systems.rflaf.config import RFLAFConfig
 from equipoise.systems.rflaf.objective import Array
 from equipoise.systems.rflaf.persistence import load_model, save_model
@@ -125,6 +125,14 @@ def start_sums(path: Path, config: RFLAFConfig, rows: int, seed: int) -> Sums:
     return Sums(model, columns)
 
 
+def sums_so_far(out: Path) -> Sums | None:
+    """Return the sums that a folder holds, None where there are none yet."""
+    try:
+        return Sums.load(out)
+    except MissingData:
+        return None
+
+
 def accumulate_file(
     path: Path,
     start: Sums,
@@ -148,11 +156,9 @@ def accumulate_file(
         InvalidInput: `out` holds sums of something else, or the table does not fit.
     """
     source = Source.of(path, rows)
-    sums = replace(start, source=source)
-    if (out / "meta.json").is_file():
-        sums = Sums.load(out)
-        if sums.source != source or sums.columns != start.columns:
-            raise InvalidInput(f"{out} holds sums of other rows; name a new folder with --out")
+    sums = sums_so_far(out) or replace(start, source=source)
+    if sums.source != source or sums.columns != start.columns:
+        raise InvalidInput(f"{out} holds sums of other rows; name a new folder with --out")
     for table in _chunks_after(path, sums):
         X, y, _ = sums.columns.complete(table, allow_none=True)
         if keep is not None:

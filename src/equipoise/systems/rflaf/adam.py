@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equipoise.core.errors import InvalidInput
+from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.systems.rflaf.objective import Array, Basis, balance_penalty
 from equipoise.systems.rflaf.row_problem import PointBlock
 from equipoise.systems.rflaf.table import Interpolation
@@ -29,6 +29,14 @@ class AdamOptions:
     warmup_batches: int = 8
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            if not (whole or isinstance(value, (float, np.floating))):
+                raise InvalidInput(f"{name} is {value!r}; it must be a number")
+            if name in ("epochs", "batch_size", "warmup_batches") and not whole:
+                raise InvalidInput(f"{name} is {value!r}; it must be a whole number")
+            if not np.isfinite(value):
+                raise InvalidInput(f"{name} is {value!r}; it must be finite")
         if self.epochs < 1 or self.batch_size < 1 or self.warmup_batches < 0:
             raise InvalidInput(
                 f"epochs {self.epochs!r} and batch_size {self.batch_size!r} must be >= 1, "
@@ -74,6 +82,9 @@ def train_adam(
         rank: number of activations.
         fit_intercept: the paper has none.
         log_loss: softmax (one column: logistic) cross-entropy instead of squared error.
+
+    Raises:
+        RunFailed: the numbers grow beyond all bounds.
     """
     n, m = len(rows), weights.shape[1]
     way = Interpolation(basis)
@@ -100,6 +111,11 @@ def train_adam(
             for j in range(3 if fit_intercept else 2):
                 _adam_step(parts[j], gradients[j], first[j], second[j], steps, options)
         history.append(total / n)
+        if not all(np.isfinite(part).all() for part in parts):
+            raise RunFailed(
+                f"Adam diverged in epoch {len(history)} at learning_rate "
+                f"{options.learning_rate:g}; lower it, or scale the targets"
+            )
     return AdamFit(parts[0], parts[1], parts[2], tuple(history))
 
 
@@ -137,7 +153,7 @@ def _loss(
         slope = 2 * weight[:, None] * error / error.size
     gap = (a**2).sum() / np.sqrt(a.shape[1]) - (v**2).sum() / np.sqrt(m)
     pull = 4 * options.lambda1 * gap
-    grad_a = block.adjoint((slope @ flat.T).reshape(-1, rank))
+    grad_a = block.adjoint(slope @ flat.T)
     grad_a += pull / np.sqrt(a.shape[1]) * a + options.lambda2 / a.shape[1] * np.sign(a)
     grad_v = (phi.T @ slope).reshape(v.shape) - pull / np.sqrt(m) * v
     loss += balance_penalty(a, v, options.lambda1, options.lambda2)

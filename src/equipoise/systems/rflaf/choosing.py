@@ -43,6 +43,11 @@ class Search:
         """Whether alpha is chosen by a criterion."""
         return isinstance(self.alpha, str)
 
+    @property
+    def most_activations(self) -> int:
+        """The greatest rank that may be tried."""
+        return MAX_AUTO_RANK if self.rank == "auto" else int(self.rank)
+
 
 @dataclass(frozen=True)
 class ActivationFit:
@@ -151,20 +156,13 @@ def _mover(problem: Problem, search: Search, *, near: bool = False) -> Callable[
 
 def refine_activation(problem: Problem, search: Search, found: ActivationFit) -> ActivationFit:
     """Go on, on more rows, from an activation found on a part: alpha and activation by turns."""
-    search = replace(search, tol=max(search.tol, _REFINE_TOL))
     ratio = found.smooth / found.alpha if found.alpha > 0 else 0.0
-    alpha = None if search.selects else found.alpha
-    move = _mover(problem, search, near=True)
-    if alpha is not None and not isinstance(search.smooth, str):
-        descent = move(found.coef, alpha, found.smooth, max_iter=search.max_iter)
-        state = _State(descent, alpha, found.smooth, descent.value)
+    move = _mover(problem, replace(search, tol=max(search.tol, _REFINE_TOL)), near=True)
+    if search.selects:
+        state, history = _refine_by_turns(problem, search, move, found, ratio)
     else:
-        state = _round(problem, search, move, found.coef, ratio, search.max_iter, alpha)
-        for _ in range(2 if search.selects else 0):
-            again = _round(problem, search, move, state.descent.coef, ratio, search.max_iter)
-            if again.alpha == state.alpha or again.score > state.score * (1 + _TIE):
-                break
-            state = again
+        descent = move(found.coef, found.alpha, found.smooth, max_iter=search.max_iter)
+        state, history = _State(descent, found.alpha, found.smooth, descent.value), descent.history
     return ActivationFit(
         coef=state.descent.coef,
         readout=state.descent.evaluation.readout,
@@ -172,9 +170,39 @@ def refine_activation(problem: Problem, search: Search, found: ActivationFit) ->
         smooth=state.smooth,
         objective=state.descent.value,
         gcv=state.score if search.alpha == "gcv" else _gcv(problem, state),
-        history=state.descent.history,
+        history=history,
         starts=found.starts,
     )
+
+
+def _refine_by_turns(
+    problem: Problem,
+    search: Search,
+    move: Callable[..., Descent],
+    found: ActivationFit,
+    ratio: float,
+) -> tuple[_State, tuple[float, ...]]:
+    """Choose alpha, take one step, and so on: a step near the end leaves little to the next.
+
+    On more rows alpha falls from turn to turn; while it halves, it is led on by as much again.
+    """
+    alpha = _choose_alpha(problem, search, found.coef, ratio)
+    state = _round(problem, search, move, found.coef, ratio, 1, alpha)
+    history = state.descent.history
+    for _ in range(search.max_iter - 1):
+        coef = state.descent.coef
+        alpha = _choose_alpha(problem, search, coef, ratio)
+        fallen = max(alpha / state.alpha, 1e-2)
+        again = _round(
+            problem, search, move, coef, ratio, 1, alpha * fallen if fallen < 0.5 else alpha
+        )
+        if again.score > state.score:
+            break
+        settled = state.score - again.score <= _REFINE_TOL * state.score
+        state, history = again, history + again.descent.history[1:]
+        if settled:
+            break
+    return state, history
 
 
 def _ratio(search: Search, alpha: float) -> float:
@@ -215,11 +243,16 @@ def _round(
 ) -> _State:
     """Choose alpha at `a` (unless given), descend, and judge the end by the criterion."""
     if alpha is None:
-        alpha = problem.path(a, ratio, keep_rows=search.alpha == "loo").choose(str(search.alpha))
+        alpha = _choose_alpha(problem, search, a, ratio)
         ratio = ratio if isinstance(search.smooth, str) else _ratio(search, alpha)
     alpha, smooth = _penalties(search, alpha, ratio)
     descent = move(a, alpha, smooth, max_iter=max_iter)
     return _State(descent, alpha, smooth, _score(problem, search, descent.coef, alpha, smooth))
+
+
+def _choose_alpha(problem: Problem, search: Search, a: Array, ratio: float) -> float:
+    path = problem.path(a, ratio, keep_rows=search.alpha == "loo")
+    return path.choose(str(search.alpha))
 
 
 def _score(problem: Problem, search: Search, a: Array, alpha: float, smooth: float) -> float:

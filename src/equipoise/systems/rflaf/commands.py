@@ -65,19 +65,27 @@ def train(
         **changes: fields of RFLAFConfig, `target` and `task` among them.
     """
     from equipoise.core.runs import Run
+    from equipoise.systems.rflaf.accumulating import start_sums
     from equipoise.systems.rflaf.streaming import train_stream
-    from equipoise.systems.rflaf.tables import Columns, table_kind
-    from equipoise.systems.rflaf.training import load_table, n_parameters, train_table
+    from equipoise.systems.rflaf.tables import Columns
+    from equipoise.systems.rflaf.training import (
+        load_table,
+        make_estimator,
+        n_parameters,
+        train_table,
+    )
     from equipoise.systems.rflaf.training_report import save_training_report
 
     begun = time.monotonic()
     config = load_config(RFLAFConfig, overrides={**changes, "data": data})
     if stream:
-        table_kind(Path(data))
-        work = partial(train_stream, Path(data), rows=stream)
+        start = start_sums(Path(data), config, stream, seed)
+        work = partial(train_stream, Path(data), start, rows=stream)
     else:
         table = load_table(data, config, seed)
-        work = partial(train_table, table, Columns.learn(table, config.target, config.task))
+        columns = Columns.learn(table, config.target, config.task)
+        make_estimator(config, columns.task, seed)  # wrong settings are refused before a run begins
+        work = partial(train_table, table, columns)
     with Run.create("rflaf", "train", config, preset="custom", seed=seed, folder=out) as run:
         done = work(config=config, run=run, seed=seed)
         save_training_report(done, run)
@@ -302,6 +310,7 @@ def evaluate(
     """
     from equipoise.core.runs import Run
     from equipoise.systems.rflaf.evaluate import (
+        check_evaluation,
         compare,
         save_evaluation_report,
         score_models,
@@ -311,6 +320,7 @@ def evaluate(
     begun = time.monotonic()
     chosen = changes | ({"sets": ",".join(data)} if data else {})
     config = load_config(RFLAFConfig, overrides=chosen, preset=preset)
+    check_evaluation(config)
     with Run.create("rflaf", "evaluate", config, preset=preset, seed=seed, folder=out) as run:
         scores = score_models(config, run, seed)
         save_evaluation_report(scores, run)

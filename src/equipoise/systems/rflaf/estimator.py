@@ -192,8 +192,12 @@ class ActivationEstimator(CalibratedEstimator):
         """Add another estimator's statistics of the same calibration; returns self, solved.
 
         Raises:
-            InvalidInput: no statistics, or another calibration (what differs is named).
+            InvalidInput: another kind of estimator, no statistics, or another calibration (what
+                differs is named).
         """
+        if type(other) is not type(self):
+            mine, given = type(self).__name__, type(other).__name__
+            raise InvalidInput(f"merge got {given}; to {mine} only another {mine} can be added")
         with unchanged_on_error(self):
             mine = self._need_statistics("merge")
             theirs = other._need_statistics("merge")

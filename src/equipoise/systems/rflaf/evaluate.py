@@ -16,15 +16,35 @@ from equipoise.core.files import JsonlProblem, iter_jsonl
 from equipoise.core.runs import Run
 from equipoise.core.seeding import stream
 from equipoise.core.stats import check_level
-from equipoise.systems.rflaf.baselines import ALL_BASELINES, fit_baseline
+from equipoise.systems.rflaf.baselines import ALL_BASELINES, fit_baseline, make_baseline
 from equipoise.systems.rflaf.config import RFLAFConfig
 from equipoise.systems.rflaf.data import TEACHERS, DataSet
-from equipoise.systems.rflaf.datasets import load_dataset
+from equipoise.systems.rflaf.datasets import NAMES, load_dataset
 from equipoise.systems.rflaf.training import make_estimator, n_parameters, split
 
 OWN = "RFLAF"
 REFERENCE = "rbf_sampler"
 Row = dict[str, Any]
+
+
+def check_evaluation(config: RFLAFConfig) -> None:
+    """Refuse what cannot be evaluated, before the first fit.
+
+    Raises:
+        InvalidInput: no set, no split, or an unknown name.
+        MissingData: a set whose file was not given.
+        MissingExtra: a model's package is not installed.
+    """
+    for name in config.models:
+        if name not in (OWN, *ALL_BASELINES):
+            raise unknown_name("model", name, ALL_BASELINES)
+        if name != OWN:
+            make_baseline(name, "regression", 1, 0)
+    for name in config.sets:
+        if name not in NAMES:
+            load_dataset(name)  # names the nearest, or says which file it takes
+    if config.seeds < 1 or not config.sets:
+        raise InvalidInput(f"seeds is {config.seeds} and sets {config.sets}; give at least one")
 
 
 def score_models(config: RFLAFConfig, run: Run, seed: int) -> list[Row]:
@@ -38,11 +58,6 @@ def score_models(config: RFLAFConfig, run: Run, seed: int) -> list[Row]:
     Returns:
         A row a fit: data, task, model, seed, score, fit_seconds, predict_seconds, n_parameters.
     """
-    for name in config.models:
-        if name not in ALL_BASELINES:
-            raise unknown_name("model", name, ALL_BASELINES)
-    if config.seeds < 1 or not config.sets:
-        raise InvalidInput(f"seeds is {config.seeds} and sets {config.sets}; give at least one")
     path = run.path / "scores.jsonl"
     known = {_key(row): row for row in _stored(path)}
     models = (OWN, *(name for name in config.models if name != OWN))

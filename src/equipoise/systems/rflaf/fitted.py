@@ -16,7 +16,7 @@ from equipoise.systems.rflaf.ridge import add_penalty, penalty_matrix, solve_spd
 from equipoise.systems.rflaf.scaling import Calibration
 from equipoise.systems.rflaf.table import ActivationTable
 
-_CHUNK_POINTS = 4_000_000
+_CHUNK_POINTS = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,12 @@ from equipoise.systems.rflaf.ridge import penalty_matrix, solve_gram
 from equipoise.systems.rflaf.row_problem import RowProblem
 from equipoise.systems.rflaf.scaling import Calibration, inside_share
 from equipoise.systems.rflaf.statistics import LiftedStatistics, need_lifted_size
+from equipoise.systems.rflaf.threads import one_blas_thread
 from equipoise.systems.rflaf.varpro import hessian
 
 _COARSE_ROWS = 2000
 _FINE_ITERATIONS = 20
-_BAND_COST = 4e8
+_BAND_COST = 2e8
 _BAND_SIZE = 512
 
 
@@ -97,18 +98,29 @@ def fit_rows(
         ).update(X, y, sample_weight)
         model = fit_statistics(statistics, plan)
         return replace(model, report={**model.report, "inside": inside}), statistics
-    if plan.search.solver == "adam":
-        return _fit_adam(calibration, X, y, sample_weight, plan, inside), None
+    with one_blas_thread(m * plan.search.most_activations):
+        work = _fit_adam if plan.search.solver == "adam" else _fit_by_rows
+        return work(calibration, X, y, sample_weight, plan, inside), None
+
+
+def _fit_by_rows(
+    calibration: Calibration,
+    X: Array,
+    y: Array,
+    sample_weight: Array,
+    plan: Plan,
+    inside: float,
+) -> FittedModel:
     part = _activation_part(len(X), plan)
     problem = row_problem(calibration, X[part], y[part], sample_weight[part], plan)
     found = _coarse_to_fine(problem, calibration, plan)
     if isinstance(part, slice):
-        return _finish(problem, calibration, found, plan, inside), None
+        return _finish(problem, calibration, found, plan, inside)
     moments = moments_of_rows(
         calibration, found.coef, X, y, sample_weight, fit_intercept=plan.fit_intercept
     )
     found = _readout_on_all_rows(found, moments, plan)
-    return _finish(problem, calibration, found, plan, inside, (X, y, sample_weight)), None
+    return _finish(problem, calibration, found, plan, inside, (X, y, sample_weight))
 
 
 def fit_statistics(statistics: LiftedStatistics, plan: Plan) -> FittedModel:
@@ -119,8 +131,9 @@ def fit_statistics(statistics: LiftedStatistics, plan: Plan) -> FittedModel:
             f"statistics hold no rows, which alpha='loo' and solver='adam' need; got "
             f"alpha={plan.search.alpha!r}, solver={plan.search.solver!r}"
         )
-    found = fit_activation(problem, plan.search)
-    return _finish(problem, statistics.calibration, found, plan, float("nan"))
+    with one_blas_thread(problem.n_components * plan.search.most_activations):
+        found = fit_activation(problem, plan.search)
+        return _finish(problem, statistics.calibration, found, plan, float("nan"))
 
 
 def row_problem(
@@ -263,6 +276,7 @@ def _band(
         cost = n * readout.size * 4 * n_basis * rank
         if cost > _BAND_COST:
             some = slice(None, None, int(np.ceil(cost / _BAND_COST)))
+            problem.release()
             problem = RowProblem(
                 problem.rows[some],
                 problem.weights,
@@ -354,20 +368,21 @@ def fit_log_loss(
     start = LogHead(
         model.coef, model.readout, model.intercept, 0.0, (), report["alpha"], report["smooth"]
     )
-    head = fit_log_head(
-        make,
-        rows,
-        start,
-        select=plan.search.selects,
-        seed=plan.search.seed,
-        max_iter=plan.search.max_iter,
-        tol=plan.search.tol,
-        move_activation=move_activation,
-    )
-    if not isinstance(part, slice):
-        problem = row_problem(at, X, onehot, sample_weight, plan)
-        last = LogProblem(problem, onehot).solve_readout(head, max_iter=plan.search.max_iter)
-        head = replace(last, history=(*head.history, last.value))
+    with one_blas_thread(model.readout.size // y.shape[1]):
+        head = fit_log_head(
+            make,
+            rows,
+            start,
+            select=plan.search.selects,
+            seed=plan.search.seed,
+            max_iter=plan.search.max_iter,
+            tol=plan.search.tol,
+            move_activation=move_activation,
+        )
+        if not isinstance(part, slice):
+            problem = row_problem(at, X, onehot, sample_weight, plan)
+            last = LogProblem(problem, onehot).solve_readout(head, max_iter=plan.search.max_iter)
+            head = replace(last, history=(*head.history, last.value))
     coef, readout, singular = canonical(head.coef, head.readout)
     changed = {
         "alpha": head.alpha,

@@ -122,4 +122,9 @@ class Jobs:
             log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
         )
         said = [line for line in lines if line.startswith("equipoise: ")]
-        return said[-1].removeprefix("equipoise: ") if said else "see the run's report"
+        if not said:
+            return "see the run's report"
+        last = said[-1].removeprefix("equipoise: ")
+        for suffix in SUFFIXES[::-1]:  # the name it is kept under says nothing to whoever sent it
+            last = last.replace(str(self.root / ".uploads" / f"{run}{suffix}"), "the file")
+        return last

@@ -64,7 +64,7 @@ class LogProblem:
 
     def floor(self, coef: Array) -> float:
         """Return the least alpha that this many rows support."""
-        phi = self.problem.scaled(coef)
+        phi = self.problem.scaled(coef).rows
         size = float((phi**2).sum()) / self.problem.n_components
         return relative_floor(phi.shape[1], self.problem.weight_sum) * size
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -18,7 +19,7 @@ from equipoise.core.errors import InvalidInput, MissingData
 from equipoise.core.runs import Run
 from equipoise.serving import Pages, StrictJSON, takes_bodies
 from equipoise.systems.rflaf.config import RFLAFConfig
-from equipoise.systems.rflaf.jobs import UPLOAD_LIMIT, Jobs
+from equipoise.systems.rflaf.jobs import UPLOAD_LIMIT, Busy, Jobs
 
 SETS = (
     "diabetes",
@@ -29,6 +30,8 @@ SETS = (
     "friedman3",
     "single_index",
 )
+SOLVERS = ("varpro", "als", "adam")
+METRICS = {"r2": "R²", "accuracy": "accuracy"}
 OPTIONS = {"target": str, "n_components": int, "n_basis": int, "rank": int, "solver": str}
 PLOTS = {
     "activation": "The learnt activation with its 90 % band; beneath, where the data lie.",
@@ -70,21 +73,33 @@ def _jobs(request: Request) -> Jobs:
 
 
 def _page(request: Request) -> Response:
+    return _form(request, {})
+
+
+def _form(request: Request, given: Mapping[str, Any], problem: str = "") -> Response:
+    """Return the form with the values given; with a problem it is a refusal."""
     config = RFLAFConfig()
+    values = {"data": "", "target": "", "n_components": 100, "solver": config.solver}
+    values |= {"n_basis": config.n_basis, "rank": config.rank}
     return _pages().response(
         request,
         "rflaf.html",
+        status=422 if problem else 200,
         title="RFLAF",
         sets=SETS,
-        solvers=("varpro", "als", "adam"),
-        defaults={"n_components": 100, "n_basis": config.n_basis, "rank": config.rank},
+        solvers=SOLVERS,
+        values={name: given.get(name, value) for name, value in values.items()},
+        problem=problem,
         limit=UPLOAD_LIMIT // 2**20,
     )
 
 
 @takes_bodies(_FORM)
 async def _fit_form(request: Request) -> Response:
-    run = await _start(request)
+    try:
+        run = await _start(request)
+    except InvalidInput as error:
+        return _form(request, await request.form(), str(error))
     return RedirectResponse(f"/rflaf/runs/{run}", 303)
 
 
@@ -102,12 +117,15 @@ async def _start(request: Request) -> str:
         if isinstance(upload, UploadFile) and upload.filename:
             if upload.size is not None and upload.size > UPLOAD_LIMIT:
                 raise InvalidInput(f"the file is larger than {UPLOAD_LIMIT // 2**20} MiB")
-            work = (upload.filename, options, upload.file)
+            work: Any = (upload.filename, options, upload.file)
+        else:
+            work = (str(form.get("data") or ""), options)
+            if work[0] not in SETS:
+                raise InvalidInput(f"send a file, or name a data set: {', '.join(SETS)}")
+        try:
             return await run_in_threadpool(_jobs(request).start, *work)
-        data = str(form.get("data") or "")
-        if data not in SETS:
-            raise InvalidInput(f"send a file, or name a data set: {', '.join(SETS)}")
-        return await run_in_threadpool(_jobs(request).start, data, options)
+        except Busy as error:
+            raise HTTPException(503, str(error)) from None
 
 
 def _option(name: str, value: str) -> list[str]:
@@ -143,11 +161,13 @@ def _run_json(request: Request) -> Response:
 
 def _run_page(request: Request) -> Response:
     state = _state(request)
-    plots = []
+    plots, metric = [], ""
     if state["status"] == "done":
+        metric = METRICS.get(state["results"].get("units", {}).get("RFLAF", ""), "score")
         folder = _jobs(request).folder(state["run"])
         plots = [pair for pair in PLOTS.items() if (folder / "plots" / f"{pair[0]}.svg").is_file()]
-    return _pages().response(request, "rflaf_run.html", title="RFLAF fit", state=state, plots=plots)
+    shown = {"state": state, "plots": plots, "metric": metric}
+    return _pages().response(request, "rflaf_run.html", title="RFLAF fit", **shown)
 
 
 def _plot(request: Request) -> Response:

@@ -17,7 +17,7 @@ from equipoise.systems.rflaf.ridge import (
     penalty_matrix,
 )
 
-CHUNK_BYTES = 256 * 2**20
+CHUNK_BYTES = 300 * 2**20
 LIFTED_LIMIT = 6000
 
 

@@ -3,13 +3,15 @@
 Everywhere the objective is `(1/S) sum_i w_i |y_i - b - phi_i v|^2 + penalty`, S = sum w, with an
 unpenalised intercept: features and targets are centred by their weighted means first. A scaled row
 is a centred row times sqrt(w / S), so that Gram matrices of scaled rows are weighted means.
+
+NumPy alone factors and multiplies here: SciPy brings threads of its own, and where calls alternate
+the two pools wait for each other.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.systems.rflaf.objective import Array
@@ -37,12 +39,9 @@ def solve_spd(matrix: Array, right: Array, alpha: float) -> Array:
     """
     if not np.isfinite(matrix).all():
         raise RunFailed(f"the readout's system is not finite at alpha = {alpha:g}; scale the data")
-    try:
-        out = cho_solve(cho_factor(matrix, lower=True, check_finite=False), right)
-        if np.isfinite(out).all():
-            return out
-    except LinAlgError:
-        pass
+    out = solve_definite(matrix, right)
+    if out is not None and np.isfinite(out).all():
+        return out
     values, vectors = np.linalg.eigh(matrix)
     keep = values > values[-1] * matrix.shape[0] * np.finfo(float).eps
     inverse = np.where(keep, 1 / np.where(keep, values, 1.0), 0.0)
@@ -54,6 +53,15 @@ def solve_spd(matrix: Array, right: Array, alpha: float) -> Array:
             f"{condition:.1e}); use a larger alpha"
         )
     return out
+
+
+def solve_definite(matrix: Array, right: Array) -> Array | None:
+    """Solve a symmetric system, or return None where it is not positive definite."""
+    try:
+        np.linalg.cholesky(matrix)
+        return np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:
+        return None
 
 
 def add_penalty(gram: Array, penalty: Array) -> Array:
@@ -159,7 +167,7 @@ class RidgePath:
         return np.asarray(found)
 
     def grid(self) -> Array:
-        """The 40 values of alpha that are tried, largest last: 1e-10 (or the floor) .. 1e2."""
+        """The 40 values of alpha that are tried, largest last: the floor .. 1e2, relative."""
         # three digits: rounding in the features then moves no alpha
         scale = float(f"{self.scale:.3g}") if self.scale > 0 else 1.0
         low = relative_floor(self.p, self.weight_sum) * scale
@@ -179,12 +187,14 @@ class RidgePath:
 
 
 def relative_floor(p: int, weight_sum: float) -> float:
-    """Least relative alpha: 1e-10 with ten rows a feature, rising to 1e-3 with one.
+    """Least relative alpha: 1e-6 with ten rows a feature, rising to 1e-3 with one.
 
-    Where features are many GCV runs to any floor, and rounding would decide what is learnt.
+    Where features are many GCV runs to any floor, and rounding would decide what is learnt. Where
+    they are few it hardly rises towards small alphas, but readouts do, along directions that the
+    rows hardly show: a new row may then be predicted far away.
     """
     crowding = np.clip(np.log10(10 * p / weight_sum), 0, 1)
-    return float(10 ** (-10 + 7 * crowding))
+    return float(10 ** (-6 + 3 * crowding))
 
 
 def path_of_rows(

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Iterable, Iterator
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -16,74 +16,80 @@ from equipoise.systems.rflaf.problem import (
     FeatureMoments,
     lifted_alpha,
     objective_gradient,
+    path_of_moments,
     readout_penalty,
 )
 from equipoise.systems.rflaf.ridge import (
     RidgePath,
     path_of_rows,
     penalty_matrix,
+    solve_gram,
     solve_rows,
 )
 from equipoise.systems.rflaf.table import Interpolation
 
 _SPECTRAL_ROWS = 1000
+_PART_POINTS = 1 << 20
 
 
 class PointBlock:
-    """Some rows' points: the cell and the weights of each in an interpolation."""
+    """Some rows' points: J rows of an interpolation's table for each, and their weights."""
 
     def __init__(self, z: Array, way: Interpolation) -> None:
-        self.shape = z.shape
-        self.cell, self.weights = way.entries(z.ravel())
-        self.nodes = way.nodes
+        self.shape = n, m = z.shape
+        self.table, self.per_point = way.table, way.per_point
+        # parts with memory of their own: SciPy copies views of larger arrays
+        step = max(1, _PART_POINTS // m)
+        parts = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+        self._kept = [(part, *way.entries(z[part].ravel())) for part in parts]
 
-    def _matrices(
-        self, data: list[Array], number: Array, per_row: int, columns: int
-    ) -> list[csr_matrix]:
-        """Return one sparse matrix for each weight; they share their places."""
-        start = np.arange(0, number.size + 1, per_row, dtype=np.int32)
-        shape = (start.size - 1, columns)
-        return [csr_matrix((one, number, start), shape=shape, copy=False) for one in data]
+    def _parts(self, per_row: int) -> Iterator[tuple[slice, csr_matrix]]:
+        """Yield slices of rows, and a sparse matrix whose rows are `per_row` points each."""
+        for part, number, weights in self._kept:
+            first = np.arange(0, number.size + 1, per_row * self.per_point, dtype=np.int32)
+            shape = (first.size - 1, len(self.table))
+            yield part, csr_matrix((weights, number, first), shape=shape, copy=False)
 
-    def points(self) -> list[csr_matrix]:
-        """Return the matrices from cells to points, each (n*M, C)."""
-        return self._matrices(self.weights, self.cell, 1, self.nodes.shape[1])
-
-    def values(self, a: Array) -> Array:
-        """Return the features sigma_r(z_m), (n, M*R)."""
-        terms = zip(self.points(), self.nodes @ a.T, strict=True)
-        return _sum(_times(matrix, node) for matrix, node in terms).reshape(self.shape[0], -1)
+    def values(self, a: Array, out: Array | None = None) -> Array:
+        """Return the features sigma_r(z_m), (n, M*R), written to `out` where it is given."""
+        n, m = self.shape
+        node = self.table @ a.T
+        if out is None:
+            out = np.empty((n, m * a.shape[0]))
+        for part, matrix in self._parts(1):
+            out[part] = _times(matrix, node).reshape(-1, out.shape[1])
+        return out
 
     def adjoint(self, u: Array) -> Array:
-        """Return sum over points of u (n*M, R) times B_i, (R, N)."""
-        terms = zip(self.points(), self.nodes, strict=True)
-        return _sum(_times(matrix.T, u).T @ node for matrix, node in terms)
+        """Return sum over points of u (n, M*R) times B_i, (R, N)."""
+        rank = u.shape[1] // self.shape[1]
+        sums = (_times(matrix.T, u[part].reshape(-1, rank)) for part, matrix in self._parts(1))
+        return _sum(sums).T @ self.table
 
     def design(self, readout: Array) -> Array:
         """Return Psi, (n, K, R, N)."""
         n, m = self.shape
-        out = np.empty((n, readout.shape[2], readout.shape[1], self.nodes.shape[2]))
-        for k in range(out.shape[1]):
-            for r in range(out.shape[2]):
-                data = [(w.reshape(n, m) * readout[:, r, k]).ravel() for w in self.weights]
-                matrices = self._matrices(data, self.cell, m, self.nodes.shape[1])
-                terms = zip(matrices, self.nodes, strict=True)
-                out[:, k, r] = _sum(matrix @ node for matrix, node in terms)
+        out = np.empty((n, readout.shape[2], readout.shape[1], self.table.shape[1]))
+        for part, matrix in self._parts(m):
+            weights = matrix.data.reshape(-1, m, self.per_point)
+            for k in range(out.shape[1]):
+                for r in range(out.shape[2]):
+                    matrix.data = (weights * readout[:, r, k, None]).ravel()
+                    out[part, k, r] = matrix @ self.table
         return out
 
     def lifted(self, u: Array) -> Array:
         """Return sum over rows of B_i(z_m) u_k, (M, N, K)."""
-        n, m = self.shape
-        cells = self.nodes.shape[1]
-        place = np.arange(m, dtype=np.int32) * np.int32(cells)
-        number = (self.cell.reshape(n, m) + place).ravel()
-        matrices = self._matrices(self.weights, number, m, m * cells)
-        outputs = u.shape[1]
-        sums = (
-            _times(matrix.T, u).reshape(m, cells, outputs).transpose(0, 2, 1) @ node
-            for matrix, node in zip(matrices, self.nodes, strict=True)
-        )
-        return _sum(sums).transpose(0, 2, 1)
+        m, outputs, size = self.shape[1], u.shape[1], len(self.table)
+        sums = np.zeros((m * size, outputs))
+        place = np.repeat(np.arange(m, dtype=np.int32) * np.int32(size), self.per_point)
+        for part, matrix in self._parts(m):
+            number = (matrix.indices.reshape(-1, place.size) + place).ravel()
+            shape = (number.size // place.size, m * size)
+            apart = csr_matrix((matrix.data, number, matrix.indptr), shape=shape, copy=False)
+            sums += _times(apart.T, u[part])
+        by_output = sums.reshape(m, size, outputs).transpose(0, 2, 1)
+        return (by_output @ self.table).transpose(0, 2, 1)
 
 
 def _sum(terms: Iterable[Array]) -> Array:
@@ -95,6 +101,34 @@ def _times(matrix: csr_matrix, dense: Array) -> Array:
     if dense.shape[1] == 1:  # the product with a vector is the faster one
         return (matrix @ np.ascontiguousarray(dense[:, 0]))[:, None]
     return matrix @ dense
+
+
+class FeatureRows:
+    """The features at one A: centred and scaled rows (n, M*R), their mean, and products of them."""
+
+    def __init__(self, rows: Array, mean: Array, targets: Array) -> None:
+        self.rows, self.mean, self.targets = rows, mean, targets
+
+    @cached_property
+    def gram(self) -> Array:
+        """Second moments of the features, (M*R, M*R)."""
+        return self.rows.T @ self.rows
+
+    @cached_property
+    def cross(self) -> Array:
+        """Features against targets, (M*R, K)."""
+        return self.rows.T @ self.targets
+
+    @property
+    def wide(self) -> bool:
+        """Whether there are fewer rows than features."""
+        return self.rows.shape[0] < self.rows.shape[1]
+
+    def solve(self, penalty: Array, alpha: float) -> Array:
+        """Return the readout (M*R, K) under a penalty (R, R) of each unit."""
+        if self.wide:
+            return solve_rows(self.rows, self.targets, penalty, alpha)
+        return solve_gram(self.gram, self.cross, penalty, alpha)
 
 
 class RowProblem:
@@ -134,9 +168,10 @@ class RowProblem:
         self.targets = (y - self.target_mean) * self.root[:, None]
         self._way = Interpolation(basis, exact=exact)
         self._chunk_bytes = chunk_bytes
-        each = self.n_components * (8 * self._way.per_point + 4)
+        each = self.n_components * 12 * self._way.per_point
         self._step = max(1, min(len(rows), chunk_bytes // each))
         self._kept: PointBlock | None = None
+        self._last: tuple[bytes, FeatureRows] | None = None
 
     def z(self, part: slice) -> Array:
         """Return the pre-activations of some rows."""
@@ -157,22 +192,29 @@ class RowProblem:
                 self._kept = block
             yield part, block
 
+    def release(self) -> None:
+        """Give back what is kept between passes."""
+        self._kept = self._last = None
+
     def features(self, a: Array) -> Array:
         """Return Phi, (n, M*R), feature m*R + r."""
         out = np.empty((len(self.rows), self.n_components * a.shape[0]))
         for part, block in self.blocks():
-            out[part] = block.values(a)
+            block.values(a, out[part])
         return out
 
-    def scaled(self, a: Array) -> Array:
-        """Return centred features times sqrt(w/S)."""
-        return self._centred(self.features(a))
-
-    def _centred(self, phi: Array) -> Array:
-        if self.fit_intercept:
-            phi -= self.share @ phi
+    def scaled(self, a: Array) -> FeatureRows:
+        """Return centred features times sqrt(w/S); those of the last A are remembered."""
+        key, last = a.tobytes(), self._last
+        if last is not None and last[0] == key:
+            return last[1]
+        self._last = None
+        phi = self.features(a)
+        mean = self.share @ phi if self.fit_intercept else np.zeros(phi.shape[1])
+        phi -= mean
         phi *= self.root[:, None]
-        return phi
+        self._last = (key, FeatureRows(phi, mean, self.targets))
+        return self._last[1]
 
     def adjoint(self, slope: Array, readout: Array) -> Array:
         """Return sum_n sum_k slope[n,k] sum_m V[m,r,k] B_i(z_nm), (R, N)."""
@@ -180,15 +222,15 @@ class RowProblem:
         flat = readout.reshape(m * rank, outputs).T
         out = np.zeros((rank, self.basis.size))
         for part, block in self.blocks():
-            out += block.adjoint((slope[part] @ flat).reshape(-1, rank))
+            out += block.adjoint(slope[part] @ flat)
         return out
 
     def evaluate(self, a: Array, alpha: float, smooth: float) -> Evaluation:
         """Return J*(A), its gradient and the readout."""
         penalty = penalty_matrix(self.basis.size, alpha, smooth)
-        phi = self.scaled(a)
-        flat = solve_rows(phi, self.targets, a @ penalty @ a.T, alpha)
-        residual = self.targets - phi @ flat
+        at = self.scaled(a)
+        flat = at.solve(a @ penalty @ a.T, alpha)
+        residual = self.targets - at.rows @ flat
         readout = flat.reshape(self.n_components, a.shape[0], -1)
         size = readout_penalty(a, readout, alpha, smooth)
         moment = self.adjoint(residual * self.root[:, None], readout)
@@ -198,7 +240,7 @@ class RowProblem:
     def curvature(self, a: Array, readout: Array) -> Curvature:
         """Return the second moments at (A, V)."""
         m, rank, outputs = readout.shape
-        phi = self.scaled(a)
+        phi = self.scaled(a).rows
         residual = self.targets - phi @ readout.reshape(m * rank, outputs)
         slope = residual * self.root[:, None]
         design = np.empty((len(phi), outputs, rank, self.basis.size))
@@ -222,17 +264,17 @@ class RowProblem:
     def path(self, a: Array, ratio: float, *, keep_rows: bool = False) -> RidgePath:
         """Return the ridge path at A, with smooth = ratio * alpha."""
         inner = a @ penalty_matrix(self.basis.size, 1.0, ratio) @ a.T
-        share = self.share if self.fit_intercept else None
-        phi = self.features(a)
-        level = float(self.share @ (phi**2).mean(axis=1))
+        at = self.scaled(a)
+        if not (keep_rows or at.wide):
+            return path_of_moments(self.moments(a), inner, intercept=self.fit_intercept)
         return path_of_rows(
-            self._centred(phi),
+            at.rows,
             self.targets,
             inner,
             self.weight_sum,
-            share,
+            self.share if self.fit_intercept else None,
             keep_rows=keep_rows,
-            level=level,
+            level=float((at.rows**2).sum() + at.mean @ at.mean) / at.mean.size,
         )
 
     def lifted_ridge(self, alpha: float | None) -> Array | None:
@@ -257,20 +299,15 @@ class RowProblem:
         """Return b (K,)."""
         if not self.fit_intercept:
             return np.zeros(self.n_outputs)
-        mean = self.share @ self.features(a)
-        return self.target_mean - mean @ readout.reshape(-1, self.n_outputs)
+        return self.target_mean - self.scaled(a).mean @ readout.reshape(-1, self.n_outputs)
 
     def moments(self, a: Array) -> FeatureMoments:
         """Return the moments of the features at A."""
-        phi = self.features(a)
-        mean = self.share @ phi if self.fit_intercept else np.zeros(phi.shape[1])
-        phi -= mean
-        phi *= self.root[:, None]
+        at = self.scaled(a)
         square = (self.targets**2).sum(axis=0)
-        cross = phi.T @ self.targets
-        return FeatureMoments(phi.T @ phi, cross, mean, self.target_mean, square, self.weight_sum)
+        return FeatureMoments(at.gram, at.cross, at.mean, self.target_mean, square, self.weight_sum)
 
     def objective(self, a: Array, readout: Array, alpha: float, smooth: float) -> float:
         """Return J at (A, V), the intercept at its best."""
-        residual = self.targets - self.scaled(a) @ readout.reshape(-1, self.n_outputs)
+        residual = self.targets - self.scaled(a).rows @ readout.reshape(-1, self.n_outputs)
         return float((residual**2).sum()) + readout_penalty(a, readout, alpha, smooth)

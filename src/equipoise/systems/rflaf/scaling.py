@@ -15,7 +15,7 @@ from equipoise.systems.rflaf.objective import Array, Basis, checked_span
 
 PROJECTIONS = ("gaussian", "orthogonal")
 _QUANTILE = 0.999
-_QUANTILE_POINTS = 20_000_000
+_QUANTILE_POINTS = 5_000_000
 _ROWS = 8192
 _OUTSIDE = 1e-3
 

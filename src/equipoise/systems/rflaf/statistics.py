@@ -90,6 +90,12 @@ class LiftedStatistics:
         self.weight_sum = 0.0
         self.n_samples = 0
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled; sums that arrive in read-only memory (joblib, Ray) are copied."""
+        for name, value in state.items():
+            locked = isinstance(value, np.ndarray) and not value.flags.writeable
+            setattr(self, name, np.array(value, order="K") if locked else value)
+
     @property
     def n_outputs(self) -> int:
         """K."""
@@ -306,7 +312,7 @@ def read_checked(path: str | Path, expected: str, what: str) -> tuple[dict[str, 
         raise InvalidInput(f"{path} holds no whole {what} ({expected} expected): {error}") from None
     found = read.meta.get("format") if isinstance(read.meta, dict) else None
     if found != expected:
-        raise InvalidInput(f"{path} has format {found!r}; {what} need {expected!r}")
+        raise InvalidInput(f"{path} has format {found!r}; needed is {expected!r}")
     return read.arrays, read.meta
 
 

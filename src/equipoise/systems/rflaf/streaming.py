@@ -14,7 +14,7 @@ from equipoise.core.console import note, progress
 from equipoise.core.errors import InvalidInput
 from equipoise.core.runs import Run
 from equipoise.core.seeding import stream
-from equipoise.systems.rflaf.accumulating import Sums, accumulate_file, start_sums
+from equipoise.systems.rflaf.accumulating import Sums, accumulate_file, sums_so_far
 from equipoise.systems.rflaf.baselines import BASELINES, fit_baseline
 from equipoise.systems.rflaf.config import RFLAFConfig
 from equipoise.systems.rflaf.tables import Columns, read_chunks
@@ -58,11 +58,14 @@ def test_rows(seed: int, chunk: int, count: int, share: float) -> NDArray[np.boo
     return stream(seed, "test rows", chunk).random(count) < share
 
 
-def train_stream(path: Path, config: RFLAFConfig, run: Run, *, seed: int, rows: int) -> Trained:
+def train_stream(
+    path: Path, start: Sums, config: RFLAFConfig, run: Run, *, seed: int, rows: int
+) -> Trained:
     """Fit a file chunk by chunk, with baselines of its first chunk beside the model.
 
     Args:
         path: CSV, parquet or npz.
+        start: empty sums of it, by `start_sums`.
         config: settings; the loss of a classification is the squared one.
         run: where sums are kept after every chunk; a run cut off goes on from them.
         seed: of projection, starts and test rows.
@@ -74,9 +77,9 @@ def train_stream(path: Path, config: RFLAFConfig, run: Run, *, seed: int, rows: 
     share = config.test_size
     if not 0 < share < 1:
         raise InvalidInput(f"test_size is {share}; it must lie strictly between 0 and 1")
-    start = start_sums(path, config, rows, seed)
     columns, folder = start.columns, run.checkpoints / "sums"
-    run.rewind(Sums.load(folder).chunks if (folder / "meta.json").is_file() else 0)
+    so_far = sums_so_far(folder)
+    run.rewind(so_far.chunks if so_far else 0)
     X, y, _ = columns.complete(next(iter(read_chunks(path, rows))), allow_none=True)
     test = test_rows(seed, 0, len(X), share)
     if test.all() or not test.any():

@@ -16,7 +16,7 @@ from equipoise.core.errors import InvalidInput
 from equipoise.systems.rflaf.objective import Array, Basis, activation
 
 _TAIL = 8.0  # bandwidths beyond the outer centres, where a Gaussian is below 1.3e-14
-_BLOCK = 1 << 20
+_BLOCK = 1 << 15  # what a pass needs stays in the second-level cache
 
 
 @dataclass(frozen=True)
@@ -148,44 +148,42 @@ def _slopes(coef: Array, basis: Basis, knots: Array) -> Array:
 
 
 class Interpolation:
-    """B_i(z) = sum_k weight_k(z) nodes[k, cell(z), i]: a few weights for each point.
+    """B_i(z) = sum_k weight_k(z) table[number_k(z), i]: a few weights for each point.
 
-    With few functions, or polynomials, the weights are the basis values themselves and `nodes` is
+    With few functions, or polynomials, the weights are the basis values themselves and the table is
     the identity, which is exact.
 
     Attributes:
-        nodes: (J, C, N), J weights a point and C cells.
+        per_point: J, the weights of a point.
+        table: (C * J, N) for C cells; what a point needs lies together.
     """
 
     def __init__(self, basis: Basis, *, exact: bool = False) -> None:
         self.basis = basis
         self.direct = exact or basis.kind == "poly" or basis.size <= 6
         if self.direct:
-            self.nodes = np.eye(basis.size)[:, None, :]
+            self.per_point, self.table = basis.size, np.eye(basis.size)
             return
         spacing = basis.spacing
         self._grid = KnotGrid.of(basis, int(np.ceil(32 * max(1.0, spacing / basis.bandwidth))))
         value, slope = basis.values(self._grid.knots), basis.derivatives(self._grid.knots)
         length = np.diff(self._grid.knots)[:, None]
         ends = (value[:-1], length * slope[:-1], value[1:], length * slope[1:])
-        self.nodes = np.stack(ends)
+        self.per_point, self.table = 4, np.stack(ends, axis=1).reshape(-1, basis.size)
 
-    @property
-    def per_point(self) -> int:
-        """Weights of a point."""
-        return len(self.nodes)
-
-    def entries(self, z: Array) -> tuple[NDArray[np.int32], list[Array]]:
-        """Return the cells and the J weights of flat z, each (P,) and with memory of its own."""
+    def entries(self, z: Array) -> tuple[NDArray[np.int32], Array]:
+        """Return the table's rows and their weights for flat z (P,), each (P * J,)."""
+        among = np.arange(self.per_point, dtype=np.int32)
         if self.direct:
-            return np.zeros(z.size, dtype=np.int32), [v.copy() for v in self.basis.values(z).T]
+            return np.tile(among, z.size), self.basis.values(z).ravel()
         cell, t, _ = self._grid.locate(z)
         outside = cell < 0
         share = t * t * (3 - 2 * t)
         bend = t * (1 - t)
-        weights = [1 - share, bend * (1 - t), share, -bend * t]
+        weights = np.stack([1 - share, bend * (1 - t), share, -bend * t], axis=1)
         if outside.any():
             cell[outside] = 0
-            for weight in weights:
-                weight[outside] = 0.0
-        return cell, weights
+            weights[outside] = 0.0
+        number = np.repeat(cell * np.int32(self.per_point), self.per_point).reshape(-1, among.size)
+        number += among
+        return number.reshape(-1), weights.reshape(-1)

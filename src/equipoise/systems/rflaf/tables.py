@@ -120,15 +120,18 @@ def _unreadable(path: Path, error: Exception) -> InvalidInput:
 
 
 def check_header(path: Path) -> None:
-    """Refuse a CSV file two of whose columns have one name.
+    """Refuse a CSV file two of whose columns have one name, or none.
 
     Raises:
         InvalidInput: naming them.
+        ValueError: the first row has more values than there are names; pandas would otherwise take
+            its first ones for the name of the row.
     """
     import pandas as pd
 
-    head = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].tolist()
-    twice = sorted({str(name) for name in head if head.count(name) > 1})
+    head = pd.read_csv(path, header=None, nrows=2, dtype=str, keep_default_na=False)
+    counts = head.iloc[0].value_counts()
+    twice = sorted(repr(name) for name in counts.index[counts > 1])
     if twice:
         raise InvalidInput(f"{path} has two columns named {', '.join(twice)}; rename one")
 
@@ -151,6 +154,14 @@ def frame_of(X: Any, y: Any = None, names: Sequence[str] = ()) -> "pd.DataFrame"
             raise InvalidInput(f"X has {len(X)} rows and y {len(y)}; they must agree")
         table["y"] = np.asarray(y)
     return table
+
+
+def _numbers(table: "pd.DataFrame", name: str) -> Array:
+    """Return a column of numbers, (n,)."""
+    try:
+        return table[name].to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"the column {name!r} holds text, not numbers only: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -242,10 +253,7 @@ class Columns:
             if name not in table:
                 raise unknown_name("column", name, list(table.columns))
         if self.numeric:
-            try:
-                blocks.append(table[list(self.numeric)].to_numpy(dtype=np.float64))
-            except (TypeError, ValueError) as error:
-                raise InvalidInput(f"a numeric column holds text: {error}") from None
+            blocks.append(np.column_stack([_numbers(table, name) for name in self.numeric]))
         for name, known in self.coded.items():
             column = table[name]
             text = np.asarray(column.astype(str), dtype=object)
@@ -258,10 +266,9 @@ class Columns:
         """Return a table's targets, (n,): numbers, or classes (None where missing)."""
         if self.target not in table:
             raise unknown_name("column", self.target, list(table.columns))
-        column = table[self.target]
         if self.task == "regression":
-            return column.to_numpy(dtype=np.float64)
-        return column.to_numpy()
+            return _numbers(table, self.target)
+        return table[self.target].to_numpy()
 
     def complete(
         self, table: "pd.DataFrame", *, allow_none: bool = False

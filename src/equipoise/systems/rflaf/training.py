@@ -21,6 +21,7 @@ from equipoise.systems.rflaf.data import TEACHERS, make_synthetic
 from equipoise.systems.rflaf.datasets import NAMES, load_dataset
 from equipoise.systems.rflaf.drawing import draw_activation
 from equipoise.systems.rflaf.objective import Array
+from equipoise.systems.rflaf.parameters import check_parameters
 from equipoise.systems.rflaf.persistence import load_model, save_model
 from equipoise.systems.rflaf.regressor import RFLAFRegressor
 from equipoise.systems.rflaf.scaling import inside_rows
@@ -47,10 +48,16 @@ def load_table(data: str, config: RFLAFConfig, seed: int) -> Any:
 
 
 def make_estimator(config: RFLAFConfig, task: str, seed: int) -> Any:
-    """Return the estimator that a configuration describes, not fitted."""
+    """Return the estimator that a configuration describes, not fitted.
+
+    Raises:
+        InvalidInput: a setting that is not allowed.
+    """
     made = RFLAFRegressor() if task == "regression" else RFLAFClassifier()
     settings = {name: value for name, value in vars(config).items() if name in made.get_params()}
-    return made.set_params(**settings, random_state=seed)
+    made.set_params(**settings, random_state=seed)
+    check_parameters(made.get_params(deep=False))
+    return made
 
 
 def n_parameters(model: Any) -> int:

@@ -1,5 +1,6 @@
 """What a training run shows: scores, the learnt curve, how alpha was chosen, how sure it is."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,9 @@ def draw_surface(done: Trained) -> Any:
     low, high = np.quantile(X, [0.01, 0.99], axis=0)
     first, second = (np.linspace(low[k], high[k], _SURFACE) for k in range(2))
     grid = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
-    value = done.model.predict(grid).reshape(_SURFACE, _SURFACE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of corners of the grid where no row lies
+        value = done.model.predict(grid).reshape(_SURFACE, _SURFACE)
     figure, axes = new_figure()
     image = axes.pcolormesh(first, second, value, rasterized=True)
     figure.colorbar(image, ax=axes, label=f"predicted {done.columns.target}")

@@ -9,16 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import minimize
 
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.rflaf.objective import Array, Basis
 from equipoise.systems.rflaf.problem import Evaluation, Problem
-from equipoise.systems.rflaf.ridge import add_penalty, need_finite, penalty_matrix, row_weights
+from equipoise.systems.rflaf.ridge import (
+    add_penalty,
+    need_finite,
+    penalty_matrix,
+    row_weights,
+    solve_definite,
+)
 from equipoise.systems.rflaf.row_problem import RowProblem
 
-_NEAR_STEPS = 3
+_ROUNDING = 1e-14  # of J: near its end the gradient still knows the way
 _NEWTON_SIZE = 160  # R*N above which Newton's moments cost more than they save
 
 
@@ -85,7 +90,9 @@ def reduced_objective(
 
 
 def orthonormal(a: Array) -> tuple[Array, Array]:
-    """Return (Q, T) with A = T Q, rows of Q (R, N) orthonormal, T (R, R)."""
+    """Return (Q, T) with A = T Q, rows of Q (R, N) orthonormal, T (R, R); Q may be A."""
+    if np.abs(a @ a.T - np.eye(len(a))).max() < 1e-14:
+        return a, np.eye(len(a))
     q, r = np.linalg.qr(a.T)
     sign = np.where(np.diag(r) < 0, -1.0, 1.0)
     return (q * sign).T, (r * sign[:, None]).T
@@ -108,17 +115,13 @@ def hessian(problem: Problem, a: Array, readout: Array, alpha: float, smooth: fl
         mixed[:, r, :, r, :] += pull
     system = 2 * add_penalty(problem.moments(a).gram, a @ pa.T)
     flat = mixed.reshape(m * rank, outputs * rank * n_basis)
-    solved = _solve(system, flat).reshape(m * rank, outputs, rank * n_basis)
+    solved = solve_definite(system, flat)
+    if solved is None:
+        solved = np.linalg.lstsq(system, flat, rcond=None)[0]
+    solved = solved.reshape(flat.shape[0], outputs, rank * n_basis)
     flat = flat.reshape(m * rank, outputs, rank * n_basis)
     own -= np.tensordot(flat, solved, axes=((0, 1), (0, 1)))
     return (own + own.T) / 2
-
-
-def _solve(system: Array, right: Array) -> Array:
-    try:
-        return cho_solve(cho_factor(system, lower=True), right)
-    except LinAlgError:
-        return np.linalg.lstsq(system, right, rcond=None)[0]
 
 
 @dataclass(frozen=True)
@@ -148,12 +151,16 @@ def descend(
 ) -> Descent:
     """Minimise J* from A: L-BFGS, then Newton, until the relative decrease is below `tol`.
 
-    `near` says that A is close to a minimum: Newton's few steps then come almost at once.
+    `near` says that A is close to a minimum: Newton's few steps then come at once.
     """
     coef, _ = orthonormal(a)
     newton = newton and coef.size <= _NEWTON_SIZE
-    quick = max_iter if not newton else _NEAR_STEPS if near else max_iter // 2 + 5
-    at, history = _lbfgs(problem, coef, alpha, smooth, max(1, min(quick, max_iter)), tol)
+    if near and newton:
+        out = problem.evaluate(coef, alpha, smooth)
+        at, history = (coef, out), [out.value]
+    else:
+        quick = max_iter // 2 + 5 if newton else max_iter
+        at, history = _lbfgs(problem, coef, alpha, smooth, max(1, min(quick, max_iter)), tol)
     if newton:
         at, tail = _newton(problem, at, alpha, smooth, max_iter - len(history) + 1, tol)
         history = history + tail
@@ -208,21 +215,19 @@ def _newton(
     for _ in range(max_iter):
         a, out = at
         step = _newton_step(problem, a, out, alpha, smooth)
-        found = None
         length = 1.0
         while length > 1e-3:
             candidate, _ = orthonormal(a + length * step)
             tried = problem.evaluate(candidate, alpha, smooth)
-            if tried.value < out.value:
-                found = (candidate, tried)
+            if tried.value < out.value + _ROUNDING * abs(out.value):
                 break
             length /= 4
-        if found is None:
+        else:
             break
-        at = found
-        history.append(found[1].value)
+        at = (candidate, tried)
+        history.append(min(tried.value, out.value))
         # a last step below tol squares the error once more: rounding, not tol, then decides
-        if out.value - found[1].value <= 1e-5 * tol * abs(out.value):
+        if out.value - tried.value <= 1e-5 * tol * abs(out.value):
             break
     return at, history
 
