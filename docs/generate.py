@@ -48,7 +48,12 @@ def rooms_table() -> str:
 def figures_table() -> str:
     """Return the figures of every result file, the foundation's first, as recorded."""
     names = sorted((p.stem for p in RESULTS.glob("*.json")), key=lambda n: (n != "foundation", n))
-    found = [record for name in names if (record := results(name)).get("figures")]
+    return figures_of([results(name) for name in names])
+
+
+def figures_of(records: list[dict[str, Any]]) -> str:
+    """Return the figures of some result files as one table."""
+    found = [record for record in records if record.get("figures")]
     rows = [
         [figure["name"], figure["value"], figure.get("beside", ""), figure.get("note", "")]
         for record in found
@@ -59,6 +64,44 @@ def figures_table() -> str:
     machines = " and ".join(dict.fromkeys(record["machine"] for record in found))
     note = f"Measured by `make bench` on {machines}. A ratio compares two things of one run."
     return table(["figure", "ours", "beside", "how"], rows) + "\n\n" + note
+
+
+def rflaf_sets() -> str:
+    """Return rflaf's scores beside its baselines: a row a data set, the best one in bold."""
+    part = results("rflaf").get("sets")
+    if part is None:
+        return "Not measured yet: `make bench`."
+    models = list(dict.fromkeys(row["model"] for row in part["rows"]))
+    sets: dict[str, dict[str, Any]] = {}
+    for row in part["rows"]:
+        sets.setdefault(row["data"], {})[row["model"]] = row
+    lines = []
+    for name, scores in sets.items():
+        best = max(scores, key=lambda model: scores[model]["mean"])
+        cells = []
+        for model in models:
+            row = scores[model]
+            text = f"{row['mean']:.3f} ± {(row['high'] - row['low']) / 2:.3f}"
+            cells.append(f"**{text}**" if model == best else text)
+        seconds = f"{scores[models[0]]['fit_seconds']:.1f}"
+        lines.append([name, next(iter(scores.values()))["metric"], *cells, seconds])
+    return table(["data", "metric", *models, f"{models[0]}'s fit, s"], lines)
+
+
+def rflaf_published() -> str:
+    """Return the published test errors of the synthetic sets beside ours."""
+    part = results("rflaf").get("synthetic")
+    if part is None:
+        return "Not measured yet: `make bench`."
+    lines = [
+        [
+            row["data"],
+            row["model"],
+            *("" if row.get(k) is None else f"{row[k]:.2g}" for k in ("published", "measured")),
+        ]
+        for row in part["rows"]
+    ]
+    return table(["set", "model", "published MSE, best epoch", "ours"], lines)
 
 
 def command_help() -> str:
@@ -109,8 +152,14 @@ def pages() -> dict[Path, str]:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     readme = fill(readme, "rooms", rooms_table())
     readme = fill(readme, "figures", figures_table())
+    room = ROOT / "src" / "equipoise" / "systems" / "rflaf" / "README.md"
+    rflaf = room.read_text(encoding="utf-8")
+    rflaf = fill(rflaf, "sets", rflaf_sets())
+    rflaf = fill(rflaf, "published", rflaf_published())
+    rflaf = fill(rflaf, "figures", figures_of([results("rflaf")]))
     return {
         ROOT / "README.md": readme,
+        room: rflaf,
         ROOT / "docs" / "cli.md": command_help(),
         ROOT / "docs" / "papers.bib": papers(),
     }

@@ -4,12 +4,14 @@ import gzip
 import struct
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from equipoise.core.errors import InvalidInput, MissingData
 from equipoise.core.store import path_of
 from equipoise.systems.rflaf import load_dataset
-from equipoise.systems.rflaf.datasets import NAMES
+from equipoise.systems.rflaf.datasets import NAMES, flights_file
+from equipoise.systems.rflaf.tables import Columns, read_chunks
 
 
 @pytest.mark.parametrize(
@@ -147,3 +149,21 @@ def test_another_file_is_refused_in_one_line(tmp_path, name):
 def test_an_unknown_name_has_a_nearest():
     with pytest.raises(InvalidInput, match="did you mean 'friedman1'"):
         load_dataset("freedman1")
+
+
+@pytest.mark.standard
+def test_flights_in_a_file_are_those_in_memory():
+    try:
+        path_of("flights")
+    except MissingData as error:
+        pytest.skip(str(error))
+    file = flights_file()
+    assert flights_file() == file
+    chunks = list(read_chunks(file, 20_000))
+    assert [len(chunk) for chunk in chunks[:-1]] == [20_000] * 16
+    columns = Columns.learn(pd.concat(chunks), "arr_delay")
+    X, y, missing = columns.complete(pd.concat(chunks))
+    data = load_dataset("flights")
+    np.testing.assert_array_equal(y, data.y)
+    np.testing.assert_array_equal(X[::1000], data.X[::1000])
+    assert missing == 336_776 - len(y)

@@ -115,6 +115,30 @@ def test_wrong_streams_are_refused(table, tmp_path, options, message):
         train(str(table), out=tmp_path / "run", **{**SMALL, **options})
 
 
-def test_only_files_can_be_streamed(tmp_path):
-    with pytest.raises(InvalidInput, match="there is no file friedman1"):
-        train("friedman1", stream=100, out=tmp_path / "run")
+def test_a_data_set_by_name_is_streamed_from_a_file_made_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQUIPOISE_CACHE", str(tmp_path / "cache"))
+    whole = train("friedman1", out=tmp_path / "whole", **SMALL)
+    done = train("friedman1", stream=1000, out=tmp_path / "run", **SMALL)
+    assert done["n_samples"] == whole["n_samples"]
+    assert done["test_score"] == pytest.approx(whole["test_score"], abs=0.05)
+    (made,) = (tmp_path / "cache").rglob("*.parquet")
+    before = made.stat().st_mtime_ns
+    again = train("friedman1", stream=1000, out=tmp_path / "again", **SMALL)
+    assert made.stat().st_mtime_ns == before
+    assert again["test_score"] == done["test_score"]
+    with pytest.raises(InvalidInput, match="friedman1"):
+        train("friedmann1", stream=1000, out=tmp_path / "none", **SMALL)
+    assert not (tmp_path / "none").exists()
+
+
+def test_later_rows_off_the_span_are_said_once(tmp_path, recwarn, capsys):
+    rng = np.random.default_rng(0)
+    made = pd.DataFrame({"a": rng.standard_normal(900), "b": rng.standard_normal(900)})
+    made.loc[300:, "a"] *= 6
+    made["y"] = np.tanh(made.a) + made.b
+    made.to_csv(tmp_path / "t.csv", index=False)
+    train(str(tmp_path / "t.csv"), stream=300, out=tmp_path / "run", **SMALL)
+    assert not [w for w in recwarn if "outside the span" in str(w.message)]
+    said = capsys.readouterr().err
+    assert said.count("later rows differ from the first chunk's") == 1
+    assert "outside the span" in said

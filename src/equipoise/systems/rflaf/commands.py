@@ -72,6 +72,7 @@ def train(
         load_table,
         make_estimator,
         n_parameters,
+        table_file,
         train_table,
     )
     from equipoise.systems.rflaf.training_report import save_training_report
@@ -79,8 +80,9 @@ def train(
     begun = time.monotonic()
     config = load_config(RFLAFConfig, overrides={**changes, "data": data})
     if stream:
-        start = start_sums(Path(data), config, stream, seed)
-        work = partial(train_stream, Path(data), start, rows=stream)
+        file = table_file(data, config, seed)
+        start = start_sums(file, config, stream, seed)
+        work = partial(train_stream, file, start, rows=stream)
     else:
         table = load_table(data, config, seed)
         columns = Columns.learn(table, config.target, config.task)

