@@ -161,7 +161,7 @@ def test_ctrl_c_is_130_and_says_how_to_go_on(call):
     done = call("toy-room", "fail", "interrupt")
     assert (done.code, done.out) == (130, "")
     assert done.err == (
-        "interrupted; `equipoise runs list` shows a run, `equipoise runs resume` goes on\n"
+        "interrupted; the same line goes on in its --out, `equipoise runs resume` with a run\n"
     )
 
 

@@ -149,7 +149,7 @@ def _run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
-        note("interrupted; `equipoise runs list` shows a run, `equipoise runs resume` goes on")
+        note("interrupted; the same line goes on in its --out, `equipoise runs resume` with a run")
         return 130
     except BrokenPipeError:  # the reader of standard output went away, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

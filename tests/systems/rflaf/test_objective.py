@@ -209,3 +209,24 @@ def test_basis_is_a_value():
 def test_bad_input(call, message):
     with pytest.raises(InvalidInput, match=message):
         call()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_rows_that_are_not_finite_are_refused(bad):
+    basis, coef = Basis.uniform(3), np.ones(3)
+    X, wrong = np.ones((2, 2)), np.array([[1.0, bad], [1.0, 1.0]])
+    W, y, v = np.ones((2, 4)), np.ones(2), np.ones(4)
+    calls = {
+        "X": lambda: features(wrong, W, coef, basis),
+        "weights": lambda: features(X, np.full((2, 4), bad), coef, basis),
+        "y": lambda: loss_gradient(X, np.array([1.0, bad]), W, coef, v, basis),
+        "readout": lambda: loss_gradient(X, y, W, coef, np.full(4, bad), basis),
+        "Y": lambda: activation_kernel(X, wrong, coef, basis),
+        "x": lambda: basis_kernel(wrong[0], X[0], basis),
+    }
+    for name, call in calls.items():
+        with pytest.raises(InvalidInput, match=f"^{name} holds NaN or infinity"):
+            call()
+    for norm in (-1.0, bad, [1.0]):
+        with pytest.raises(InvalidInput, match="squared_norm is"):
+            basis_mean(norm, basis)

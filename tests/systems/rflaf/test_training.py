@@ -59,6 +59,8 @@ def test_a_table_becomes_a_run_with_scores_beside_baselines(trained):
     assert "the best of the baselines" in page
     plots = {path.stem for path in (run.path / "plots").iterdir()}
     assert plots == {"activation", "predicted-vs-true", "objective", "coverage", "gcv-path"}
+    assert (run.path / "media" / "activation-forming.gif").is_file()
+    assert "dashed, where it ends" in page
 
 
 def test_predictions_with_intervals_cover_and_match_the_model(trained, houses, tmp_path):
@@ -121,8 +123,7 @@ def test_a_set_by_name_and_a_demo_have_curves(tmp_path):
 def test_wrong_lines_are_refused(tmp_path, data, options, words):
     with pytest.raises(InvalidInput, match=words):
         train(data, out=tmp_path / "run", **options)
-    if "test_size" not in options and "solver" not in options:
-        assert not (tmp_path / "run").exists()  # seen before a run began
+    assert not (tmp_path / "run").exists()  # seen before a run began
 
 
 def test_predict_says_what_a_table_lacks(trained, houses, tmp_path):

@@ -7,7 +7,8 @@ leave-one-out), `problem` with `row_problem` and `lifted_problem` (what is to be
 `calibrated` and `estimator` with `regressor`, `classifier`, `transformer`; `intervals`,
 `compression`, `kernel`, `lan` (torch), `persistence`, `shards`; `data`, `datasets`, `tables`,
 `baselines`, `kan`, `training`, `training_report`, `accumulating`, `streaming`, `evaluate`,
-`reproduction`, `compressing`, `demonstration`, `drawing`, `commands`; `pages`, `jobs` (studio).
+`reproduction`, `compressing`, `demonstration`, `drawing`, `forming`,
+`commands`; `pages`, `jobs` (studio).
 """
 
 import lazy_loader

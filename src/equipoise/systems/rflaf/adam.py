@@ -48,12 +48,13 @@ class AdamOptions:
 
 @dataclass(frozen=True)
 class AdamFit:
-    """Activation (R, N), readout (M, R, K), intercept (K,), mean loss + penalty per epoch."""
+    """Activation (R, N), readout (M, R, K), intercept (K,); by epoch loss + penalty, activation."""
 
     coef: Array
     readout: Array
     intercept: Array
     history: tuple[float, ...]
+    path: tuple[Array, ...]
 
 
 def train_adam(
@@ -95,7 +96,7 @@ def train_adam(
         np.zeros(y.shape[1]),
     ]
     first, second = [np.zeros_like(p) for p in parts], [np.zeros_like(p) for p in parts]
-    steps, batches, history = 0, 0, []
+    steps, batches, history, path = 0, 0, [], []
     for _ in range(options.epochs):
         order = rng.permutation(n)
         total = 0.0
@@ -111,12 +112,13 @@ def train_adam(
             for j in range(3 if fit_intercept else 2):
                 _adam_step(parts[j], gradients[j], first[j], second[j], steps, options)
         history.append(total / n)
+        path.append(parts[0].copy())
         if not all(np.isfinite(part).all() for part in parts):
             raise RunFailed(
                 f"Adam diverged in epoch {len(history)} at learning_rate "
                 f"{options.learning_rate:g}; lower it, or scale the targets"
             )
-    return AdamFit(parts[0], parts[1], parts[2], tuple(history))
+    return AdamFit(parts[0], parts[1], parts[2], tuple(history), tuple(path))
 
 
 def _adam_step(

@@ -5,31 +5,32 @@ import numpy as np
 from equipoise.systems.rflaf.objective import Array
 from equipoise.systems.rflaf.problem import Evaluation, Problem
 from equipoise.systems.rflaf.ridge import penalty_matrix, solve_spd
-from equipoise.systems.rflaf.varpro import Descent, orthonormal
+from equipoise.systems.rflaf.varpro import Descent, Step, orthonormal
 
 
 def alternate(
     problem: Problem, a: Array, alpha: float, smooth: float, *, max_iter: int, tol: float
 ) -> Descent:
-    """Minimise J by turns; `history` holds J after every half-step, which never increases.
+    """Minimise J by turns; `steps` holds every half-step, and J never increases.
 
     One iteration is an activation step (R*N unknowns, penalty |V|^2 P) and a readout step.
     """
     coef, _ = orthonormal(a)
     at = problem.evaluate(coef, alpha, smooth)
-    history = [at.value]
+    steps = [Step(at.value, coef)]
     penalty = penalty_matrix(coef.shape[1], alpha, smooth)
     for _ in range(max_iter):
         middle, raw = _activation_step(problem, coef, at, penalty, alpha, smooth)
         candidate, _ = orthonormal(raw)
         tried = problem.evaluate(candidate, alpha, smooth)
-        if not tried.value <= history[-1]:  # rounding: nothing is left to gain
+        before = steps[-1].value
+        if not tried.value <= before:  # rounding: nothing is left to gain
             break
         coef, at = candidate, tried
-        history += [min(middle, history[-1]), at.value]
-        if history[-3] - history[-1] <= tol * abs(history[-3]):
+        steps += [Step(min(middle, before), coef), Step(at.value, coef)]
+        if before - at.value <= tol * abs(before):
             break
-    return Descent(coef, at, tuple(history))
+    return Descent(coef, at, tuple(steps))
 
 
 def _activation_step(

@@ -19,6 +19,7 @@ from equipoise.core.seeding import stream
 from equipoise.systems.rflaf.fitted import (
     FittedModel,
     Posterior,
+    Trail,
     table_of,
 )
 from equipoise.systems.rflaf.fitting import Plan, fit_rows
@@ -66,6 +67,7 @@ class CalibratedEstimator(BaseEstimator, ABC):
     _posterior: Posterior | None
     _band: Array | None
     _train: TrainingRows | None
+    _trail: Trail | None = None  # a model read from a file has none
 
     def __init__(
         self,
@@ -168,7 +170,7 @@ class CalibratedEstimator(BaseEstimator, ABC):
             keep |= {"statistics_", "random_weights_", "offset_", "scale_", "basis_"}
         keep |= set(self.get_params(deep=False)) | {"_single"}
         for name in [n for n in vars(self) if n not in keep and not n.startswith("_sklearn")]:
-            if name.endswith("_") or name in ("_table", "_posterior", "_band", "_train"):
+            if name.endswith("_") or name in ("_table", "_posterior", "_band", "_train", "_trail"):
                 delattr(self, name)
         vars(self).pop("_conformal", None)
 
@@ -215,4 +217,5 @@ class CalibratedEstimator(BaseEstimator, ABC):
         self.start_objectives_ = report["starts"]
         self.n_iter_, self.inside_ = int(report["n_iter"]), float(report["inside"])
         self._posterior, self._band, self._train = model.posterior, model.band, None
+        self._trail = report.get("trail")
         self._table = table_of(model.coef, model.calibration)

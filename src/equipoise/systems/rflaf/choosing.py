@@ -14,7 +14,7 @@ from equipoise.systems.rflaf.alternating import alternate
 from equipoise.systems.rflaf.objective import Array
 from equipoise.systems.rflaf.problem import Problem
 from equipoise.systems.rflaf.ridge import SMOOTH_RATIOS
-from equipoise.systems.rflaf.varpro import Descent, descend
+from equipoise.systems.rflaf.varpro import Descent, Step, descend
 
 _SCREENING = 15
 _TRIAL = 6
@@ -51,7 +51,19 @@ class Search:
 
 @dataclass(frozen=True)
 class ActivationFit:
-    """A learnt activation: orthonormal A (R, N), readout (M, R, K), and how it was found."""
+    """A learnt activation and how it was found.
+
+    Attributes:
+        coef: orthonormal A, (R, N).
+        readout: (M, R, K).
+        alpha: penalty; `smooth` likewise.
+        objective: J at the end; `gcv` likewise.
+        history: J by iteration at those penalties.
+        starts: J each start reached in its trial.
+        steps: all that the kept start went through, also at penalties tried before.
+        trials: each start's first iterations.
+        kept: number of the kept start.
+    """
 
     coef: Array
     readout: Array
@@ -61,6 +73,9 @@ class ActivationFit:
     gcv: float
     history: tuple[float, ...]
     starts: tuple[float, ...]
+    steps: tuple[Step, ...]
+    trials: tuple[tuple[Step, ...], ...]
+    kept: int = 0
 
     @property
     def n_iter(self) -> int:
@@ -70,12 +85,22 @@ class ActivationFit:
 
 @dataclass(frozen=True)
 class _State:
-    """A start under way: where it is, its penalties, its criterion."""
+    """A start under way: where it is, its penalties, its criterion, what it went through before."""
 
     descent: Descent
     alpha: float
     smooth: float
     score: float
+    before: tuple[Step, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All that the start went through."""
+        return self.before + self.descent.steps[1 if self.before else 0 :]
+
+    def after(self, steps: tuple[Step, ...]) -> "_State":
+        """Return the state as what followed those steps."""
+        return replace(self, before=steps)
 
 
 def fit_activation(problem: Problem, search: Search) -> ActivationFit:
@@ -126,14 +151,14 @@ def _fit_rank(problem: Problem, search: Search, rank: int) -> ActivationFit:
             f"none of {len(points)} starts gave a finite objective at alpha = {search.alpha}; "
             "scale the targets or use a larger alpha"
         )
-    best = states[0]
-    for state in states[1:]:
-        if state.score < best.score - _TIE * abs(best.score):
-            best = state
+    kept = 0
+    for number, state in enumerate(states):
+        if state.score < states[kept].score - _TIE * abs(states[kept].score):
+            kept = number
     if search.verbose:
         values = ", ".join(f"{state.descent.value:.6g}" for state in states)
         note(f"rflaf: rank {rank}, objective of the starts {values}")
-    state, history = _polish(problem, search, move, best)
+    state, history = _polish(problem, search, move, states[kept])
     end = state.descent
     return ActivationFit(
         coef=end.coef,
@@ -144,6 +169,9 @@ def _fit_rank(problem: Problem, search: Search, rank: int) -> ActivationFit:
         gcv=state.score if search.alpha == "gcv" else _gcv(problem, state),
         history=history,
         starts=tuple(s.descent.value for s in states),
+        steps=state.steps,
+        trials=tuple(s.descent.steps for s in states),
+        kept=kept,
     )
 
 
@@ -163,7 +191,8 @@ def refine_activation(problem: Problem, search: Search, found: ActivationFit) ->
     else:
         descent = move(found.coef, found.alpha, found.smooth, max_iter=search.max_iter)
         state, history = _State(descent, found.alpha, found.smooth, descent.value), descent.history
-    return ActivationFit(
+    return replace(
+        found,
         coef=state.descent.coef,
         readout=state.descent.evaluation.readout,
         alpha=state.alpha,
@@ -171,7 +200,7 @@ def refine_activation(problem: Problem, search: Search, found: ActivationFit) ->
         objective=state.descent.value,
         gcv=state.score if search.alpha == "gcv" else _gcv(problem, state),
         history=history,
-        starts=found.starts,
+        steps=state.after(found.steps + state.before[1:]).steps,
     )
 
 
@@ -199,7 +228,7 @@ def _refine_by_turns(
         if again.score > state.score:
             break
         settled = state.score - again.score <= _REFINE_TOL * state.score
-        state, history = again, history + again.descent.history[1:]
+        state, history = again.after(state.steps), history + again.descent.history[1:]
         if settled:
             break
     return state, history
@@ -281,7 +310,7 @@ def _polish(
             settled = moved.alpha == state.alpha
             left -= len(moved.descent.history) - 1
             first = moved.descent.history
-            state = moved
+            state = moved.after(state.steps)
             if settled or left <= 0:
                 break
     if search.smooth == "gcv":
@@ -291,7 +320,7 @@ def _polish(
     descent = end(state.descent.coef, state.alpha, state.smooth, max_iter=search.max_iter)
     if descent.value <= state.descent.value:
         first = first + descent.history[1:]
-        state = replace(state, descent=descent)
+        state = replace(state, descent=descent, before=state.steps)
         if search.selects:
             score = _score(problem, search, descent.coef, state.alpha, state.smooth)
             state = replace(state, score=score)
@@ -312,5 +341,5 @@ def _choose_smooth(
     for ratio in SMOOTH_RATIOS[1:]:
         moved = _round(problem, judged, move, best.descent.coef, ratio, steps, alpha=state.alpha)
         if moved.score < best.score * (1 - _TIE):
-            best, history = moved, moved.descent.history
+            best, history = moved.after(best.steps), moved.descent.history
     return best, history

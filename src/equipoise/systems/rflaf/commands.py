@@ -264,7 +264,11 @@ def compress(
         out: run folder of the smaller model.
     """
     from equipoise.core.runs import Run, find_run
-    from equipoise.systems.rflaf.compressing import compress_model, save_compression_report
+    from equipoise.systems.rflaf.compressing import (
+        check_units,
+        compress_model,
+        save_compression_report,
+    )
     from equipoise.systems.rflaf.training import load_table, open_training, save_fit, split
 
     folder = find_run(run, root)
@@ -276,6 +280,7 @@ def compress(
     changes = {k: v for k, v in source.config.items() if k in ("n_samples", "n_teacher")}
     X, y, _ = columns.complete(load_table(data, load_config(RFLAFConfig, overrides=changes), used))
     train, test = split(y, columns.task, float(source.config.get("test_size", 0.2)), used)
+    check_units(model, n_components)
     config = {"run": str(folder), "data": data, "n_components": n_components}
     with Run.create("rflaf", "compress", config, preset="custom", seed=used, folder=out) as new:
         new.rewind(0)

@@ -35,6 +35,13 @@ class Compressed:
     sizes: list[dict[str, float]]
 
 
+def check_units(model: Any, units: int) -> None:
+    """Refuse a number of draws that a model has no units for."""
+    whole = model.readout_.shape[0]
+    if not 1 <= units <= whole:
+        raise InvalidInput(f"n_components is {units}; the model has {whole} units to draw from")
+
+
 def compress_model(
     model: Any,
     units: int,
@@ -45,8 +52,7 @@ def compress_model(
 ) -> Compressed:
     """Compress a fitted model to `units` draws, and to other sizes for comparison."""
     whole = model.readout_.shape[0]
-    if not 1 <= units <= whole:
-        raise InvalidInput(f"n_components is {units}; the model has {whole} units to draw from")
+    check_units(model, units)
     small = model.compress(units, *train, random_state=seed)
     sizes = []
     for draws in sorted({units, *(max(1, round(share * whole)) for share in _SHARES)}):

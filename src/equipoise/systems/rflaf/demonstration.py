@@ -10,8 +10,9 @@ from equipoise.core.seeding import stream
 from equipoise.systems.rflaf.baselines import fit_baseline
 from equipoise.systems.rflaf.config import RFLAFConfig
 from equipoise.systems.rflaf.data import make_synthetic, teacher_activation
-from equipoise.systems.rflaf.drawing import draw_activation
+from equipoise.systems.rflaf.drawing import draw_activation, draw_objective, objective_caption
 from equipoise.systems.rflaf.estimator import ActivationCurve
+from equipoise.systems.rflaf.forming import add_forming
 from equipoise.systems.rflaf.objective import Array
 from equipoise.systems.rflaf.regressor import RFLAFRegressor
 from equipoise.systems.rflaf.training import make_estimator
@@ -77,6 +78,7 @@ def save_report(done: Demonstration, run: Run) -> None:
         caption="The learnt activation with its 90 % band over the true one (dashed, at the "
         "learnt one's scale); beneath, where the pre-activations lie.",
     )
+    add_forming(report, done.model, run, truth=done.truth)
     report.table(
         [
             {"model": "RFLAF", "relative_mse": done.relative_mse},
@@ -84,11 +86,7 @@ def save_report(done: Demonstration, run: Run) -> None:
         ],
         caption="Test error over the variance of the targets.",
     )
-    figure, axes = new_figure()
-    axes.semilogy(done.model.objective_history_)
-    axes.set_xlabel("iteration")
-    axes.set_ylabel("objective J")
-    report.figure(figure, "objective", caption="The objective over the kept start's iterations.")
+    report.figure(draw_objective(done.model), "objective", caption=objective_caption(done.model))
     report.save(run.path)
 
 

@@ -45,6 +45,36 @@ class Posterior:
 
 
 @dataclass(frozen=True)
+class Course:
+    """What a start went through.
+
+    Attributes:
+        activations: A at the start and after every iteration, (T, R, N); only their row spaces
+            mean something.
+        objective: J beside the first of them, at the penalties of that time; a log loss's own
+            iterations follow without it.
+    """
+
+    activations: Array
+    objective: Array
+
+
+@dataclass(frozen=True)
+class Trail:
+    """How a fit went, for drawing; saved models do without it.
+
+    Attributes:
+        course: of the kept start, to its end.
+        trials: of every start, as far as it was tried.
+        kept: number of the kept start.
+    """
+
+    course: Course
+    trials: tuple[Course, ...]
+    kept: int
+
+
+@dataclass(frozen=True)
 class FittedModel:
     """All that a fit found.
 
@@ -54,7 +84,7 @@ class FittedModel:
         readout: V, (M, R, K).
         intercept: b, (K,).
         singular_values: of Theta, (R,).
-        report: alpha, smooth, objective, gcv, history, starts, n_iter, inside by name.
+        report: alpha, smooth, objective, gcv, history, starts, n_iter, inside, trail by name.
         posterior: of the readout; None where not asked for.
         band: covariance of the activation's coefficients, (R*N, R*N); None where unknown.
     """

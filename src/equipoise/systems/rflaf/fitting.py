@@ -15,7 +15,9 @@ from equipoise.systems.rflaf.choosing import (
     refine_activation,
 )
 from equipoise.systems.rflaf.fitted import (
+    Course,
     FittedModel,
+    Trail,
     band_covariance,
     canonical,
     chunks,
@@ -38,7 +40,7 @@ from equipoise.systems.rflaf.row_problem import RowProblem
 from equipoise.systems.rflaf.scaling import Calibration, inside_share
 from equipoise.systems.rflaf.statistics import LiftedStatistics, need_lifted_size
 from equipoise.systems.rflaf.threads import one_blas_thread
-from equipoise.systems.rflaf.varpro import hessian
+from equipoise.systems.rflaf.varpro import Step, hessian
 
 _COARSE_ROWS = 2000
 _FINE_ITERATIONS = 20
@@ -260,7 +262,12 @@ def _report(found: ActivationFit, inside: float) -> dict[str, Any]:
         "starts": np.asarray(found.starts),
         "n_iter": found.n_iter,
         "inside": inside,
+        "trail": Trail(_course(found.steps), tuple(map(_course, found.trials)), found.kept),
     }
+
+
+def _course(steps: tuple[Step, ...]) -> Course:
+    return Course(np.stack([s.coef for s in steps]), np.array([s.value for s in steps]))
 
 
 def _band(
@@ -324,8 +331,18 @@ def _fit_adam(
     flat = readout.reshape(-1, y.shape[1])
     gap = moments.target_mean - moments.mean @ flat - fit.intercept
     square = float(residual_square(moments, flat).sum() + (gap**2).sum() * plan.fit_intercept)
+    steps = tuple(map(Step, fit.history, fit.path))
     found = ActivationFit(
-        coef, readout, 0.0, 0.0, square, float("nan"), fit.history, (fit.history[-1],)
+        coef=coef,
+        readout=readout,
+        alpha=0.0,
+        smooth=0.0,
+        objective=square,
+        gcv=float("nan"),
+        history=fit.history,
+        starts=(fit.history[-1],),
+        steps=steps,
+        trials=(steps,),
     )
     part = _activation_part(len(X), plan)
     problem = row_problem(calibration, X[part], y[part], sample_weight[part], plan)
@@ -391,6 +408,10 @@ def fit_log_loss(
         "history": np.asarray(head.history),
         "n_iter": max(1, len(head.history) - 1),
     }
+    if head.path:
+        trail: Trail = report["trail"]
+        path = np.stack([*trail.course.activations, *head.path])
+        changed["trail"] = replace(trail, course=replace(trail.course, activations=path))
     return replace(
         model,
         coef=coef,

@@ -9,6 +9,7 @@ which suits that loss, is tried at 1, .1, .01, .001 times on a held-out fifth.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,10 @@ _NEWTON_STEPS = 50
 
 @dataclass(frozen=True)
 class LogHead:
-    """A (R, N), V (M, R, K), b (K,), the objective, its value by iteration, the penalties."""
+    """A (R, N), V (M, R, K), b (K,), the objective, its value by iteration, the penalties.
+
+    `path` holds A after every iteration that moved it.
+    """
 
     coef: Array
     readout: Array
@@ -39,6 +43,7 @@ class LogHead:
     history: tuple[float, ...]
     alpha: float
     smooth: float
+    path: tuple[Array, ...] = ()
 
     @property
     def flat(self) -> Array:
@@ -174,10 +179,12 @@ class LogProblem:
 
         begin = [(lower.T @ head.flat).ravel(), head.intercept]
         x0 = np.concatenate([*begin, head.coef.ravel()] if phi is None else begin)
-        history = [value(x0)[0]]
+        history, path = [value(x0)[0]], []
 
-        def follow(intermediate_result: object) -> None:
-            history.append(float(intermediate_result.fun))  # type: ignore[attr-defined]
+        def follow(intermediate_result: Any) -> None:
+            history.append(float(intermediate_result.fun))
+            if phi is None:
+                path.append(split(intermediate_result.x)[0].copy())
             if history[-2] - history[-1] <= tol * abs(history[-2]):
                 raise StopIteration
 
@@ -191,7 +198,7 @@ class LogProblem:
         )
         a, v, b = split(out.x)
         moved = replace(head, coef=a, readout=v, intercept=b, value=float(out.fun))
-        return replace(moved, history=tuple(history))
+        return replace(moved, history=tuple(history), path=(*head.path, *path))
 
 
 def _preconditioner(phi: Array, share: Array, inner: Array) -> Array:

@@ -150,6 +150,13 @@ def checked_span(span: Any) -> tuple[float, float]:
     return left, right
 
 
+def need_finite(**arrays: Array) -> None:
+    """Raise `InvalidInput` naming the first array that holds NaN or infinity."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise InvalidInput(f"{name} holds NaN or infinity")
+
+
 def _coefficients(coef: ArrayLike, basis: Basis) -> Array:
     """Return `coef` as float64 (N,) or (R, N), or raise."""
     a = np.asarray(coef, dtype=np.float64)
@@ -180,7 +187,9 @@ def activation(z: ArrayLike, coef: ArrayLike, basis: Basis) -> Array:
 
 def features(X: ArrayLike, weights: ArrayLike, coef: ArrayLike, basis: Basis) -> Array:
     """Return sigma(X W), shape (n, M), or (n, M, R) for coef (R, N); X is used as given."""
-    return activation(np.asarray(X, dtype=np.float64) @ np.asarray(weights), coef, basis)
+    rows, w = np.asarray(X, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    need_finite(X=rows, weights=w)
+    return activation(rows @ w, coef, basis)
 
 
 @dataclass(frozen=True)
@@ -225,6 +234,7 @@ def loss_gradient(
     w = np.asarray(weights, dtype=np.float64)
     a = _coefficients(coef, basis)
     v = np.asarray(readout, dtype=np.float64)
+    need_finite(X=rows, y=target, weights=w, coef=a, readout=v)
     z = rows @ w
     if a.ndim != 1 or v.shape != (z.shape[1],) or target.shape != (z.shape[0],):
         raise InvalidInput(
@@ -276,6 +286,7 @@ def basis_kernel(x: ArrayLike, y: ArrayLike, basis: Basis) -> Array:
     """
     _need_rbf(basis, "basis_kernel")
     p, q = np.asarray(x, dtype=np.float64).ravel(), np.asarray(y, dtype=np.float64).ravel()
+    need_finite(x=p, y=q)
     c, h2 = basis.centers, basis.bandwidth**2
     sx, sy, dot = h2 + p @ p, h2 + q @ q, p @ q
     det = sx * sy - dot**2
@@ -291,6 +302,7 @@ def activation_kernel(X: ArrayLike, Y: ArrayLike, coef: ArrayLike, basis: Basis)
     _need_rbf(basis, "activation_kernel")
     rows, columns = np.asarray(X, dtype=np.float64), np.asarray(Y, dtype=np.float64)
     a = np.atleast_2d(_coefficients(coef, basis))
+    need_finite(X=rows, Y=columns, coef=a)
     weight = a.T @ a
     h2, c = basis.bandwidth**2, basis.centers
     sx = h2 + (rows**2).sum(axis=1)[:, None]
@@ -310,5 +322,7 @@ def activation_kernel(X: ArrayLike, Y: ArrayLike, coef: ArrayLike, basis: Basis)
 def basis_mean(squared_norm: float, basis: Basis) -> Array:
     """Return E_w B_i(w.x) for w ~ N(0, I) and |x|^2 = `squared_norm`, shape (N,)."""
     _need_rbf(basis, "basis_mean")
+    if not (np.isscalar(squared_norm) and 0 <= squared_norm < np.inf):
+        raise InvalidInput(f"squared_norm is {squared_norm!r}; it must be a finite number >= 0")
     spread = basis.bandwidth**2 + float(squared_norm)
     return basis.bandwidth / np.sqrt(spread) * np.exp(-(basis.centers**2) / (2 * spread))

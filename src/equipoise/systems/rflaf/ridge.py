@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from equipoise.core.errors import InvalidInput, RunFailed
-from equipoise.systems.rflaf.objective import Array
+from equipoise.systems.rflaf.objective import Array, need_finite
 
 SMOOTH_RATIOS = (0.0, 0.01, 0.1, 1.0, 10.0)
 _MAX_DOF_SHARE = 0.9
@@ -289,13 +289,6 @@ def row_weights(sample_weight: ArrayLike | None, n: int) -> Array:
     if w.shape != (n,) or not (np.isfinite(w) & (w >= 0)).all() or not w.sum() > 0:
         raise InvalidInput("sample_weight must hold one number >= 0 a row, not all zero")
     return w
-
-
-def need_finite(**arrays: Array) -> None:
-    """Raise `InvalidInput` naming the first array that holds NaN or infinity."""
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise InvalidInput(f"{name} holds NaN or infinity")
 
 
 def leave_one_out(

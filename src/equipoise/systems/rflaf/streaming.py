@@ -76,8 +76,6 @@ def train_stream(
         InvalidInput: not a table, or M*N too large for sums.
     """
     share = config.test_size
-    if not 0 < share < 1:
-        raise InvalidInput(f"test_size is {share}; it must lie strictly between 0 and 1")
     columns, folder = start.columns, run.checkpoints / "sums"
     so_far = sums_so_far(folder)
     run.rewind(so_far.chunks if so_far else 0)

@@ -8,8 +8,9 @@ import numpy as np
 from equipoise.core.runs import Run
 from equipoise.report import Report, new_figure
 from equipoise.systems.rflaf.accumulating import Sums
-from equipoise.systems.rflaf.drawing import draw_activation
+from equipoise.systems.rflaf.drawing import draw_activation, draw_objective, objective_caption
 from equipoise.systems.rflaf.fitting import row_problem
+from equipoise.systems.rflaf.forming import add_forming
 from equipoise.systems.rflaf.objective import Array
 from equipoise.systems.rflaf.problem import path_of_moments
 from equipoise.systems.rflaf.ridge import RidgePath, penalty_matrix
@@ -108,25 +109,14 @@ def _add_model(report: Report, model: Any, run: Run) -> None:
         "activation",
         caption="The learnt activation with its 90 % band; beneath, where the pre-activations lie.",
     )
+    add_forming(report, model, run)
     if model.singular_values_.size > 1:
         report.figure(
             draw_singular_values(model.singular_values_),
             "singular-values",
             caption="How much each activation carries; one far below the first is not needed.",
         )
-    figure, axes = new_figure()
-    axes.plot(np.arange(1, model.objective_history_.size + 1), model.objective_history_)
-    axes.set_yscale("log")
-    for value in model.start_objectives_:
-        axes.axhline(value, linewidth=0.8, linestyle=":", alpha=0.7)
-    axes.set_xlabel("iteration")
-    axes.set_ylabel("objective J")
-    report.figure(
-        figure,
-        "objective",
-        caption="The objective over the kept start's iterations; dotted, where each start stood "
-        "after its trial.",
-    )
+    report.figure(draw_objective(model), "objective", caption=objective_caption(model))
 
 
 def draw_predictions(done: Trained) -> Any:

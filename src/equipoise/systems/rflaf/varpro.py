@@ -6,17 +6,17 @@ L-BFGS goes most of the way, Newton's method with |eigenvalues| the rest.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 
 from equipoise.core.errors import InvalidInput
-from equipoise.systems.rflaf.objective import Array, Basis
+from equipoise.systems.rflaf.objective import Array, Basis, need_finite
 from equipoise.systems.rflaf.problem import Evaluation, Problem
 from equipoise.systems.rflaf.ridge import (
     add_penalty,
-    need_finite,
     penalty_matrix,
     row_weights,
     solve_definite,
@@ -124,13 +124,25 @@ def hessian(problem: Problem, a: Array, readout: Array, alpha: float, smooth: fl
     return (own + own.T) / 2
 
 
+class Step(NamedTuple):
+    """J and A (R, N) after an iteration."""
+
+    value: float
+    coef: Array
+
+
 @dataclass(frozen=True)
 class Descent:
-    """Where a descent ended: orthonormal A, its evaluation, and J after every iteration."""
+    """Where a descent ended: orthonormal A, its evaluation, and the start and every iteration."""
 
     coef: Array
     evaluation: Evaluation
-    history: tuple[float, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def history(self) -> tuple[float, ...]:
+        """J at the start and after every iteration."""
+        return tuple(step.value for step in self.steps)
 
     @property
     def value(self) -> float:
@@ -157,22 +169,24 @@ def descend(
     newton = newton and coef.size <= _NEWTON_SIZE
     if near and newton:
         out = problem.evaluate(coef, alpha, smooth)
-        at, history = (coef, out), [out.value]
+        at, steps = (coef, out), [Step(out.value, coef)]
     else:
         quick = max_iter // 2 + 5 if newton else max_iter
-        at, history = _lbfgs(problem, coef, alpha, smooth, max(1, min(quick, max_iter)), tol)
+        at, steps = _lbfgs(problem, coef, alpha, smooth, max(1, min(quick, max_iter)), tol)
     if newton:
-        at, tail = _newton(problem, at, alpha, smooth, max_iter - len(history) + 1, tol)
-        history = history + tail
-    return Descent(at[0], at[1], tuple(history))
+        at, tail = _newton(problem, at, alpha, smooth, max_iter - len(steps) + 1, tol)
+        steps = steps + tail
+    # a line search that gives up may have passed a better point than the last iteration's
+    steps[-1] = Step(steps[-1].value, at[0])
+    return Descent(at[0], at[1], tuple(steps))
 
 
 def _lbfgs(
     problem: Problem, coef: Array, alpha: float, smooth: float, max_iter: int, tol: float
-) -> tuple[tuple[Array, Evaluation], list[float]]:
+) -> tuple[tuple[Array, Evaluation], list[Step]]:
     first = problem.evaluate(coef, alpha, smooth)
     best = (coef, first)
-    history = [first.value]
+    steps = [Step(first.value, coef)]
     scale = first.value if first.value > 0 else 1.0
     shape = coef.shape
 
@@ -186,8 +200,9 @@ def _lbfgs(
         return out.value / scale, gradient.ravel() / scale
 
     def follow(x: Array) -> None:
-        history.append(best[1].value)
-        if history[-2] - history[-1] <= tol * abs(history[-2]):
+        before = steps[-1].value
+        steps.append(Step(best[1].value, best[0]))
+        if before - best[1].value <= tol * abs(before):
             raise StopIteration
 
     if max_iter >= 1 and np.abs(first.gradient).max() > 1e-14 * scale:
@@ -199,7 +214,7 @@ def _lbfgs(
             callback=follow,
             options={"maxiter": max_iter, "ftol": 0.0, "gtol": 0.0, "maxcor": 20},
         )
-    return best, history
+    return best, steps
 
 
 def _newton(
@@ -209,9 +224,9 @@ def _newton(
     smooth: float,
     max_iter: int,
     tol: float,
-) -> tuple[tuple[Array, Evaluation], list[float]]:
+) -> tuple[tuple[Array, Evaluation], list[Step]]:
     """Take Newton steps in the directions that change the row space, while they decrease J."""
-    history: list[float] = []
+    steps: list[Step] = []
     for _ in range(max_iter):
         a, out = at
         step = _newton_step(problem, a, out, alpha, smooth)
@@ -225,11 +240,11 @@ def _newton(
         else:
             break
         at = (candidate, tried)
-        history.append(min(tried.value, out.value))
+        steps.append(Step(min(tried.value, out.value), candidate))
         # a last step below tol squares the error once more: rounding, not tol, then decides
         if out.value - tried.value <= 1e-5 * tol * abs(out.value):
             break
-    return at, history
+    return at, steps
 
 
 def _newton_step(problem: Problem, a: Array, out: Evaluation, alpha: float, smooth: float) -> Array:
