@@ -94,3 +94,12 @@ def test_a_single_function_leaves_nothing_to_alternate():
     assert end.coef.ravel() == pytest.approx([1.0])
     value = reduced_objective([1.0], Z, Y, Basis.uniform(1), alpha=1e-2, sample_weight=WEIGHT).value
     assert end.value == pytest.approx(value, rel=1e-12)
+
+
+def test_iterations_are_counted_not_half_steps():
+    from equipoise.systems.rflaf import RFLAFRegressor
+
+    model = RFLAFRegressor(
+        12, 7, solver="als", alpha=1e-3, smooth=0.0, n_starts=1, max_iter=6, random_state=0
+    ).fit(Z[:, :2], Y)
+    assert model.objective_history_.size == 1 + 2 * model.n_iter_

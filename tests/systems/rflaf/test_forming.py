@@ -20,6 +20,11 @@ SMALL = {"n_components": 14, "n_basis": 7, "random_state": 0, "n_starts": 3, "ma
 RNG = np.random.default_rng(0)
 
 
+def trail_of(model) -> Trail:
+    assert model._trail is not None
+    return model._trail
+
+
 def fitted(cls=RFLAFRegressor, y=Y, **changes):
     return cls(**(SMALL | changes)).fit(X, y)
 
@@ -28,7 +33,7 @@ def fitted(cls=RFLAFRegressor, y=Y, **changes):
 @pytest.mark.parametrize("changes", [{}, {"alpha": 1e-2, "smooth": 0.0}, {"rank": 2}])
 def test_the_trail_ends_at_the_fit(solver, changes):
     m = fitted(solver=solver, **changes)
-    a, course = m.activation_coef_, m._trail.course
+    a, course = m.activation_coef_, trail_of(m).course
     assert course.activations.shape == (course.objective.size, *a.shape)
     end = aligned(course.activations, a)[-1]
     np.testing.assert_allclose(end, a, atol=1e-8)
@@ -42,7 +47,7 @@ def test_the_trail_ends_at_the_fit(solver, changes):
 
 @pytest.mark.parametrize("solver", ["varpro", "als"])
 def test_every_start_keeps_its_own_trial(solver):
-    trail = (m := fitted(solver=solver))._trail
+    trail = trail_of(m := fitted(solver=solver))
     assert [t.objective[-1] for t in trail.trials] == m.start_objectives_.tolist()
     kept = trail.trials[trail.kept]
     np.testing.assert_array_equal(trail.course.objective[: kept.objective.size], kept.objective)
@@ -57,8 +62,8 @@ def test_every_start_keeps_its_own_trial(solver):
 def test_a_search_on_some_rows_goes_on_with_all_of_them():
     x, y = make_friedman1(4500, n_features=5, noise=0.7, random_state=3)
     m = RFLAFRegressor(**SMALL, engine="data").fit(x, y)
-    course, tail = m._trail.course, m.objective_history_.size - 1
-    assert course.objective.size > tail + m._trail.trials[m._trail.kept].objective.size
+    course, tail = trail_of(m).course, m.objective_history_.size - 1
+    assert course.objective.size > tail + trail_of(m).trials[trail_of(m).kept].objective.size
     np.testing.assert_array_equal(course.objective[-tail:], m.objective_history_[1:])
     np.testing.assert_allclose(
         aligned(course.activations, m.activation_coef_)[-1], m.activation_coef_, atol=1e-8
@@ -67,7 +72,7 @@ def test_a_search_on_some_rows_goes_on_with_all_of_them():
 
 def test_the_log_loss_adds_its_own_iterations():
     m = fitted(RFLAFClassifier, Y > 14)
-    course = m._trail.course
+    course = trail_of(m).course
     assert len(course.activations) > course.objective.size
     end = aligned(course.activations, m.activation_coef_)[-1]
     np.testing.assert_allclose(end, m.activation_coef_, atol=1e-8)
@@ -151,10 +156,10 @@ def test_every_start_is_a_line_and_the_kept_one_is_bold():
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert texts == ["kept", "others"]
     kept, *others = axes.lines
-    np.testing.assert_array_equal(kept.get_ydata(), m._trail.course.objective)
+    np.testing.assert_array_equal(kept.get_ydata(), trail_of(m).course.objective)
     assert len(others) == 2
     ends = sorted(line.get_ydata()[-1] for line in others)
-    assert ends == sorted(np.delete(m.start_objectives_, m._trail.kept))
+    assert ends == sorted(np.delete(m.start_objectives_, trail_of(m).kept))
     assert all(line.get_linewidth() < kept.get_linewidth() for line in others)
     alone = draw_objective(fitted(n_starts=1)).axes[0].get_legend().get_texts()
     assert [text.get_text() for text in alone] == ["kept"]

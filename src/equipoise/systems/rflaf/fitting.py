@@ -246,13 +246,13 @@ def _finish(
         readout=readout,
         intercept=intercept if plan.fit_intercept else np.zeros_like(intercept),
         singular_values=singular,
-        report=_report(found, inside),
+        report=_report(found, inside, halves=plan.search.solver == "als"),
         posterior=posterior,
         band=_band(problem, coef, readout, found, float(posterior.noise.mean())),
     )
 
 
-def _report(found: ActivationFit, inside: float) -> dict[str, Any]:
+def _report(found: ActivationFit, inside: float, *, halves: bool = False) -> dict[str, Any]:
     return {
         "alpha": found.alpha,
         "smooth": found.smooth,
@@ -260,7 +260,7 @@ def _report(found: ActivationFit, inside: float) -> dict[str, Any]:
         "gcv": found.gcv,
         "history": np.asarray(found.history),
         "starts": np.asarray(found.starts),
-        "n_iter": found.n_iter,
+        "n_iter": -(-found.n_iter // 2) if halves else found.n_iter,
         "inside": inside,
         "trail": Trail(_course(found.steps), tuple(map(_course, found.trials)), found.kept),
     }

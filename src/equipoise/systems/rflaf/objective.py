@@ -322,7 +322,8 @@ def activation_kernel(X: ArrayLike, Y: ArrayLike, coef: ArrayLike, basis: Basis)
 def basis_mean(squared_norm: float, basis: Basis) -> Array:
     """Return E_w B_i(w.x) for w ~ N(0, I) and |x|^2 = `squared_norm`, shape (N,)."""
     _need_rbf(basis, "basis_mean")
-    if not (np.isscalar(squared_norm) and 0 <= squared_norm < np.inf):
+    norm = np.asarray(squared_norm, dtype=np.float64)
+    if norm.ndim or not 0 <= norm < np.inf:
         raise InvalidInput(f"squared_norm is {squared_norm!r}; it must be a finite number >= 0")
-    spread = basis.bandwidth**2 + float(squared_norm)
+    spread = basis.bandwidth**2 + float(norm)
     return basis.bandwidth / np.sqrt(spread) * np.exp(-(basis.centers**2) / (2 * spread))

@@ -56,8 +56,8 @@ def save_training_report(done: Trained, run: Run) -> None:
     report.figure(
         draw_gcv(training_path(done), done.model),
         "gcv-path",
-        caption="Generalised cross-validation over alpha at the learnt activation; the mark is the "
-        "alpha that was chosen.",
+        caption="Generalised cross-validation of the squared error over alpha at the learnt "
+        "activation; the mark is the alpha in use, which for a log loss rows kept apart decide.",
     )
     report.save(run.path)
 
