@@ -194,7 +194,7 @@ from pathlib import Path
 import numpy as np
 from equipoise.systems.rflaf import RFLAFRegressor
 def peak():
-    return 1024 * int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+    return 1024 * int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
 rng = np.random.default_rng(0)
 X = rng.standard_normal((200_000, 20)); y = np.sin(X[:, 0]) + X[:, 1]
 RFLAFRegressor(20, 7, engine="data", n_starts=1, max_iter=2).fit(X[:500], y[:500])

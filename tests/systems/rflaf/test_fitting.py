@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from sklearn.datasets import make_friedman1
 from sklearn.linear_model import Ridge
 
-from equipoise.systems.rflaf import RFLAFRegressor
+from equipoise.systems.rflaf import RFLAFRegressor, make_synthetic
 from equipoise.systems.rflaf.choosing import Search
 from equipoise.systems.rflaf.fitted import canonical
-from equipoise.systems.rflaf.fitting import Plan, choose_engine
+from equipoise.systems.rflaf.fitting import Plan, choose_engine, row_problem
+from equipoise.systems.rflaf.varpro import descend
 
 X, Y = make_friedman1(160, n_features=5, noise=0.5, random_state=0)
 TWO = np.c_[Y, 3 * X[:, 0] - Y]
@@ -192,3 +193,28 @@ def test_a_curve_at_given_points_is_shaped_by_them():
     assert curve.value.shape == (4, 2)
     np.testing.assert_array_equal(curve.z, [0, 0.5, 1, 9])
     np.testing.assert_allclose(curve.value[3], 0, atol=1e-12)
+
+
+def test_a_smooth_that_was_given_stays_where_the_readout_sees_more_rows():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((3000, 3))
+    y = np.sin(2 * X[:, 0]) + X[:, 1]
+    options = {"smooth": 1e-3, "n_starts": 1, "max_iter": 5, "engine": "data", "random_state": 0}
+    for rows in (500, 3000):
+        model = RFLAFRegressor(20, 9, activation_rows=rows, **options).fit(X, y)
+        assert model.smooth_ == 1e-3
+
+
+def test_a_search_without_newton_goes_far_on_all_rows():
+    data = make_synthetic("f1", 5000, 50, 1)
+    model = RFLAFRegressor(
+        20, 171, n_starts=1, max_iter=30, engine="data", standardize=False, scale=1.0
+    ).set_params(random_state=0, smooth=0.0)
+    model.fit(data.X, data.y)
+    problem = row_problem(
+        model.calibration_, data.X, data.y[:, None], np.ones(5000), model._plan()[0]
+    )
+    left = descend(
+        problem, model.activation_coef_, model.alpha_, model.smooth_, max_iter=20, tol=1e-9
+    )
+    assert left.value > 0.9 * model.objective_

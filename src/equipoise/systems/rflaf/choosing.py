@@ -13,8 +13,8 @@ from equipoise.core.seeding import stream
 from equipoise.systems.rflaf.alternating import alternate
 from equipoise.systems.rflaf.objective import Array
 from equipoise.systems.rflaf.problem import Problem
-from equipoise.systems.rflaf.ridge import SMOOTH_RATIOS
-from equipoise.systems.rflaf.varpro import Descent, Step, descend
+from equipoise.systems.rflaf.ridge import SMOOTH_RATIOS, RidgePath
+from equipoise.systems.rflaf.varpro import NEWTON_SIZE, Descent, Step, descend
 
 _SCREENING = 15
 _TRIAL = 6
@@ -58,7 +58,7 @@ class ActivationFit:
         readout: (M, R, K).
         alpha: penalty; `smooth` likewise.
         objective: J at the end; `gcv` likewise.
-        history: J by iteration at those penalties.
+        history: J by iteration, on all rows, each at the penalties of its time.
         starts: J each start reached in its trial.
         steps: all that the kept start went through, also at penalties tried before.
         trials: each start's first iterations.
@@ -213,18 +213,24 @@ def _refine_by_turns(
 ) -> tuple[_State, tuple[float, ...]]:
     """Choose alpha, take one step, and so on: a step near the end leaves little to the next.
 
-    On more rows alpha falls from turn to turn; while it halves, it is led on by as much again.
+    One step is Newton's; the other solvers' need more of them. On more rows alpha falls from turn
+    to turn; while it halves, it is led on by as much again.
     """
-    alpha = _choose_alpha(problem, search, found.coef, ratio)
-    state = _round(problem, search, move, found.coef, ratio, 1, alpha)
+    quick = search.solver == "varpro" and found.coef.size <= NEWTON_SIZE
+    steps, turns = (1, search.max_iter) if quick else (search.max_iter, 3)
+    alpha = _path(problem, search, found.coef, ratio).choose(str(search.alpha))
+    state = _round(problem, search, move, found.coef, ratio, steps, alpha)
     history = state.descent.history
-    for _ in range(search.max_iter - 1):
+    for _ in range(turns - 1):
         coef = state.descent.coef
-        alpha = _choose_alpha(problem, search, coef, ratio)
-        fallen = max(alpha / state.alpha, 1e-2)
-        again = _round(
-            problem, search, move, coef, ratio, 1, alpha * fallen if fallen < 0.5 else alpha
-        )
+        if not isinstance(search.smooth, str):
+            ratio = _ratio(search, state.alpha)
+        path = _path(problem, search, coef, ratio)
+        alpha = path.choose(str(search.alpha))
+        ahead = max(alpha * alpha / state.alpha, path.grid()[0])
+        if ahead < alpha / 2 and path.allows(ahead):
+            alpha = float(ahead)
+        again = _round(problem, search, move, coef, ratio, steps, alpha)
         if again.score > state.score:
             break
         settled = state.score - again.score <= _REFINE_TOL * state.score
@@ -272,22 +278,20 @@ def _round(
 ) -> _State:
     """Choose alpha at `a` (unless given), descend, and judge the end by the criterion."""
     if alpha is None:
-        alpha = _choose_alpha(problem, search, a, ratio)
+        alpha = _path(problem, search, a, ratio).choose(str(search.alpha))
         ratio = ratio if isinstance(search.smooth, str) else _ratio(search, alpha)
     alpha, smooth = _penalties(search, alpha, ratio)
     descent = move(a, alpha, smooth, max_iter=max_iter)
     return _State(descent, alpha, smooth, _score(problem, search, descent.coef, alpha, smooth))
 
 
-def _choose_alpha(problem: Problem, search: Search, a: Array, ratio: float) -> float:
-    path = problem.path(a, ratio, keep_rows=search.alpha == "loo")
-    return path.choose(str(search.alpha))
+def _path(problem: Problem, search: Search, a: Array, ratio: float) -> RidgePath:
+    return problem.path(a, ratio, keep_rows=search.alpha == "loo")
 
 
 def _score(problem: Problem, search: Search, a: Array, alpha: float, smooth: float) -> float:
-    loo = search.alpha == "loo"
-    path = problem.path(a, smooth / alpha if alpha > 0 else 0.0, keep_rows=loo)
-    return float(path.leave_one_out(alpha)[0] if loo else path.gcv(alpha))
+    path = _path(problem, search, a, smooth / alpha if alpha > 0 else 0.0)
+    return float(path.leave_one_out(alpha)[0] if search.alpha == "loo" else path.gcv(alpha))
 
 
 def _gcv(problem: Problem, state: _State) -> float:

@@ -69,6 +69,7 @@ def train(
     from equipoise.systems.rflaf.streaming import train_stream
     from equipoise.systems.rflaf.tables import Columns
     from equipoise.systems.rflaf.training import (
+        check_share,
         load_table,
         make_estimator,
         n_parameters,
@@ -79,6 +80,7 @@ def train(
 
     begun = time.monotonic()
     config = load_config(RFLAFConfig, overrides={**changes, "data": data})
+    check_share(config.test_size)
     if stream:
         file = table_file(data, config, seed)
         start = start_sums(file, config, stream, seed)

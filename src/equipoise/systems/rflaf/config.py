@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from equipoise.core.config import Config
-from equipoise.core.errors import InvalidInput
 
 _EIGHT = "diabetes breast_cancer digits friedman1 friedman2 friedman3 single_index flights"
 _TEN = "rbf_sampler nystroem relu cos tanh bspline trees mlp kan gp"
@@ -69,10 +68,6 @@ class RFLAFConfig(Config):
     compare_components: int = 100
     compare_basis: int = 17
     most_rows: int = 50_000
-
-    def __post_init__(self) -> None:
-        if not 0 < self.test_size < 1:
-            raise InvalidInput(f"test_size is {self.test_size}; it must lie between 0 and 1")
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": _PUBLISHED | {"n_components": 60, "n_basis": 25},

@@ -16,6 +16,7 @@ from equipoise.core.files import JsonlProblem, iter_jsonl
 from equipoise.core.runs import Run
 from equipoise.core.seeding import stream
 from equipoise.core.stats import check_level
+from equipoise.core.store import path_of
 from equipoise.systems.rflaf.baselines import ALL_BASELINES, fit_baseline, make_baseline
 from equipoise.systems.rflaf.config import RFLAFConfig
 from equipoise.systems.rflaf.data import TEACHERS, DataSet
@@ -32,7 +33,7 @@ def check_evaluation(config: RFLAFConfig) -> None:
 
     Raises:
         InvalidInput: no set, no split, or an unknown name.
-        MissingData: a set whose file was not given.
+        MissingData: a set whose file was not given, or that has to be pulled.
         MissingExtra: a model's package is not installed.
     """
     for name in config.models:
@@ -41,7 +42,9 @@ def check_evaluation(config: RFLAFConfig) -> None:
         if name != OWN:
             make_baseline(name, "regression", 1, 0)
     for name in config.sets:
-        if name not in NAMES:
+        if name == "flights":
+            path_of(name)
+        elif name not in NAMES:
             load_dataset(name)  # names the nearest, or says which file it takes
     if config.seeds < 1 or not config.sets:
         raise InvalidInput(f"seeds is {config.seeds} and sets {config.sets}; give at least one")

@@ -206,7 +206,7 @@ def _readout_on_all_rows(
     unit = found.coef @ penalty_matrix(n_basis, 1.0, ratio) @ found.coef.T
     path = path_of_moments(moments, unit, intercept=plan.fit_intercept)
     alpha = path.choose() if plan.search.selects else found.alpha
-    smooth = ratio * alpha
+    smooth = ratio * alpha if isinstance(plan.search.smooth, str) else found.smooth
     inner = found.coef @ penalty_matrix(n_basis, alpha, smooth) @ found.coef.T
     flat = solve_gram(moments.gram, moments.cross, inner, alpha)
     readout = flat.reshape(found.readout.shape)

@@ -174,12 +174,15 @@ class RidgePath:
         low = max(low, float(f"{_LEAST * self.level:.3g}"))
         return np.logspace(np.log10(low), np.log10(100 * max(scale, low)), 40)
 
+    def allows(self, alpha: ArrayLike) -> Array:
+        """Whether alpha leaves enough degrees of freedom: dof <= 0.9 S."""
+        return self.dof(alpha) <= _MAX_DOF_SHARE * self.weight_sum
+
     def choose(self, criterion: str = "gcv") -> float:
         """Return the alpha of least GCV (or LOO) with dof <= 0.9 S; ties go to the larger."""
         grid = self.grid()
         score = self.gcv(grid) if criterion == "gcv" else self.leave_one_out(grid)
-        allowed = self.dof(grid) <= _MAX_DOF_SHARE * self.weight_sum
-        score = np.where(allowed & np.isfinite(score), score, np.inf)
+        score = np.where(self.allows(grid) & np.isfinite(score), score, np.inf)
         if not np.isfinite(score).any():
             return float(grid[-1])
         best = score.min()

@@ -213,8 +213,9 @@ class RowProblem:
         mean = self.share @ phi if self.fit_intercept else np.zeros(phi.shape[1])
         phi -= mean
         phi *= self.root[:, None]
-        self._last = (key, FeatureRows(phi, mean, self.targets))
-        return self._last[1]
+        made = FeatureRows(phi, mean, self.targets)
+        self._last = (key, made)
+        return made
 
     def adjoint(self, slope: Array, readout: Array) -> Array:
         """Return sum_n sum_k slope[n,k] sum_m V[m,r,k] B_i(z_nm), (R, N)."""

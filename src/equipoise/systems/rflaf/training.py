@@ -85,6 +85,12 @@ def n_parameters(model: Any) -> int:
     return model.readout_.size + model.activation_coef_.size + model.intercept_.size
 
 
+def check_share(share: float) -> None:
+    """Refuse a share of test rows that leaves no rows on one side."""
+    if not 0 < share < 1:
+        raise InvalidInput(f"test_size is {share}; it must lie strictly between 0 and 1")
+
+
 def split(y: Any, task: str, share: float, seed: int) -> tuple[Any, Any]:
     """Return row numbers of a training and a test part; classes keep their shares.
 
@@ -93,7 +99,8 @@ def split(y: Any, task: str, share: float, seed: int) -> tuple[Any, Any]:
     """
     n = len(y)
     cut = round(share * n)
-    if not 0 < share < 1 or not 0 < cut < n:
+    check_share(share)
+    if not 0 < cut < n:
         raise InvalidInput(f"test_size is {share} of {n} rows; both parts need a row")
     order = stream(seed, "split").permutation(n)
     if task == "classification":  # every class is dealt out in turn

@@ -24,7 +24,7 @@ from equipoise.systems.rflaf.ridge import (
 from equipoise.systems.rflaf.row_problem import RowProblem
 
 _ROUNDING = 1e-14  # of J: near its end the gradient still knows the way
-_NEWTON_SIZE = 160  # R*N above which Newton's moments cost more than they save
+NEWTON_SIZE = 160  # R*N above which Newton's moments cost more than they save
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def descend(
     `near` says that A is close to a minimum: Newton's few steps then come at once.
     """
     coef, _ = orthonormal(a)
-    newton = newton and coef.size <= _NEWTON_SIZE
+    newton = newton and coef.size <= NEWTON_SIZE
     if near and newton:
         out = problem.evaluate(coef, alpha, smooth)
         at, steps = (coef, out), [Step(out.value, coef)]
