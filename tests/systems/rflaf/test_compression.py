@@ -18,6 +18,7 @@ from equipoise.systems.rflaf.compression import draw_units, unit_scores
 
 X, Y = make_friedman1(240, n_features=5, noise=0.5, random_state=0)
 NEW, NEW_Y = make_friedman1(300, n_features=5, noise=0.5, random_state=1)
+DRAWN = {"method": "leverage"}
 OPTIONS = {"n_components": 50, "n_basis": 9, "random_state": 0, "n_starts": 2}
 
 
@@ -90,7 +91,7 @@ def test_draws_keep_the_expected_gram_matrix():
 
 
 def test_the_refit_is_a_ridge_on_weighted_features(by_hand, big):
-    small = big.compress(30, X, Y, random_state=4)
+    small = big.compress(30, X, Y, **DRAWN, random_state=4)
     m = small.n_components
     place = [
         int(np.flatnonzero((big.random_weights_ == small.random_weights_[:, [j]]).all(0))[0])
@@ -122,7 +123,9 @@ def test_the_refit_is_a_ridge_on_weighted_features(by_hand, big):
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_deviations_are_those_of_the_weighted_ridge(by_hand, rank, outputs):
     y = Y if outputs == 1 else np.c_[Y, X[:, 0] ** 2]
-    small = RFLAFRegressor(**OPTIONS, rank=rank).fit(X, y).compress(20, X, y, random_state=1)
+    small = (
+        RFLAFRegressor(**OPTIONS, rank=rank).fit(X, y).compress(20, X, y, **DRAWN, random_state=1)
+    )
     _, deviation = small.predict(X, return_std=True)
     residual = (y - small.predict(X)).reshape(240, -1)
     # the noise is at least the mean square of the residuals, and the spread adds to it
@@ -140,7 +143,9 @@ def test_deviations_are_those_of_the_weighted_ridge(by_hand, rank, outputs):
 def test_more_units_lose_less(big):
     whole = big.score(NEW, NEW_Y)
     scores = [
-        np.mean([big.compress(s, X, Y, random_state=r).score(NEW, NEW_Y) for r in range(5)])
+        np.mean(
+            [big.compress(s, X, Y, **DRAWN, random_state=r).score(NEW, NEW_Y) for r in range(5)]
+        )
         for s in (5, 20, 200)
     ]
     assert scores[0] < scores[1] < scores[2]
@@ -149,7 +154,7 @@ def test_more_units_lose_less(big):
 
 def test_the_original_is_left_alone_and_seeds_decide(big):
     before = big.predict(NEW)
-    one, again, other = (big.compress(15, X, Y, random_state=s) for s in (1, 1, 2))
+    one, again, other = (big.compress(15, X, Y, **DRAWN, random_state=s) for s in (1, 1, 2))
     np.testing.assert_array_equal(one.predict(NEW), again.predict(NEW))
     assert not np.array_equal(one.random_weights_, other.random_weights_)
     np.testing.assert_array_equal(big.predict(NEW), before)

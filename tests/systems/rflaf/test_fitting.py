@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from equipoise.systems.rflaf import RFLAFRegressor, make_synthetic
 from equipoise.systems.rflaf.choosing import Search
 from equipoise.systems.rflaf.fitted import canonical
-from equipoise.systems.rflaf.fitting import Plan, choose_engine, row_problem
+from equipoise.systems.rflaf.planning import Plan, choose_engine, row_problem
 from equipoise.systems.rflaf.varpro import descend
 
 X, Y = make_friedman1(160, n_features=5, noise=0.5, random_state=0)

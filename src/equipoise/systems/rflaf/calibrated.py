@@ -22,10 +22,11 @@ from equipoise.systems.rflaf.fitted import (
     Trail,
     table_of,
 )
-from equipoise.systems.rflaf.fitting import Plan, fit_rows
+from equipoise.systems.rflaf.fitting import fit_rows
 from equipoise.systems.rflaf.intervals import JACKKNIFE_POINTS, TrainingRows
 from equipoise.systems.rflaf.objective import Array, Basis
 from equipoise.systems.rflaf.parameters import plan_of
+from equipoise.systems.rflaf.planning import Plan
 from equipoise.systems.rflaf.scaling import (
     Calibration,
     calibration,

@@ -15,9 +15,10 @@ from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.systems.rflaf.calibrated import checked_data, checked_weight, unchanged_on_error
 from equipoise.systems.rflaf.estimator import ActivationEstimator
 from equipoise.systems.rflaf.fitted import FittedModel
-from equipoise.systems.rflaf.fitting import Plan, fit_log_loss
+from equipoise.systems.rflaf.gradient_fits import fit_log_loss
 from equipoise.systems.rflaf.intervals import check_confidence, conformal_quantile
 from equipoise.systems.rflaf.objective import Array
+from equipoise.systems.rflaf.planning import Plan
 
 
 def _loss_is(loss: str) -> Any:

@@ -250,6 +250,7 @@ def compress(
     data: str,
     *,
     n_components: int,
+    method: str = "eliminate",
     seed: int | None = None,
     root: Path = Path("runs"),
     out: Path | None = None,
@@ -260,14 +261,15 @@ def compress(
         run: folder or name of a run of `train` or `solve`, or `latest`.
         data: the table it was trained on, or another with the same columns; a part is kept apart
             for the score, the same rows as in training where the table is the same.
-        n_components: units to draw; repeated draws are merged.
+        n_components: at most that many units remain.
+        method: eliminate the units that the targets need least, or draw them by leverage.
         seed: of the split and the draws; default: the training run's.
         root: folder of the runs.
         out: run folder of the smaller model.
     """
     from equipoise.core.runs import Run, find_run
     from equipoise.systems.rflaf.compressing import (
-        check_units,
+        check_compression,
         compress_model,
         save_compression_report,
     )
@@ -282,12 +284,12 @@ def compress(
     changes = {k: v for k, v in source.config.items() if k in ("n_samples", "n_teacher")}
     X, y, _ = columns.complete(load_table(data, load_config(RFLAFConfig, overrides=changes), used))
     train, test = split(y, columns.task, float(source.config.get("test_size", 0.2)), used)
-    check_units(model, n_components)
-    config = {"run": str(folder), "data": data, "n_components": n_components}
+    check_compression(model, n_components, method)
+    config = {"run": str(folder), "data": data, "n_components": n_components, "method": method}
     with Run.create("rflaf", "compress", config, preset="custom", seed=used, folder=out) as new:
         new.rewind(0)
         parts = (X[train], y[train]), (X[test], y[test])
-        done = compress_model(model, n_components, *parts, new, used)
+        done = compress_model(model, n_components, *parts, new, used, method)
         save_fit(done.model, columns, new, X[train[:1000]])
         save_compression_report(done, new)
         measured = {

@@ -1,25 +1,28 @@
-"""Leverage-weighted compression: draw the units that matter, weigh them, refit the readout (2.9).
+"""Compression by leverage: draw the units that matter, weigh them, refit the readout (2.9).
 
 Published follow-up: arXiv 2510.15327. Merging repeated draws and alpha by GCV are ours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise.core.errors import InvalidInput
+from equipoise.core.seeding import stream
 from equipoise.systems.rflaf.fitted import (
     FittedModel,
     Posterior,
     canonical,
+    moments_of_rows,
     posterior_of,
     residual_square,
 )
 from equipoise.systems.rflaf.objective import Array
+from equipoise.systems.rflaf.planning import Plan
 from equipoise.systems.rflaf.problem import FeatureMoments, path_of_moments, readout_penalty
 from equipoise.systems.rflaf.ridge import penalty_matrix, solve_gram, solve_spd
-from equipoise.systems.rflaf.scaling import Calibration
+from equipoise.systems.rflaf.scaling import Calibration, inside_share
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,30 @@ def draw_units(
     drawn = rng.choice(probabilities.size, size=count, replace=True, p=probabilities)
     units, times = np.unique(drawn, return_counts=True)
     return units, np.sqrt(times / probabilities[units])
+
+
+def drawn_by_leverage(
+    at: Calibration, coef: Array, rows: tuple[Array, Array, Array], plan: Plan, draws: int
+) -> FittedModel:
+    """Return the readout refitted on units drawn by their leverage scores.
+
+    Args:
+        at: calibration with all units.
+        coef: their activations, (R, N).
+        rows: X (n, d), targets (n, K) and weights.
+        plan: its seed draws.
+        draws: at most that many units remain.
+    """
+    fit = {"fit_intercept": plan.fit_intercept}
+    m, rank = at.weights.shape[1], len(coef)
+    moments = moments_of_rows(at, coef, *rows, fit_intercept=False)
+    scores = unit_scores(moments.gram, len(rows[0]), m)
+    units, factor = draw_units(scores, draws, stream(plan.search.seed, "units"))
+    small = replace(at, weights=at.weights[:, units])
+    some = moments_of_rows(small, coef, *rows, **fit)
+    model = refit_readout(small, coef, some, np.repeat(factor, rank), **fit)
+    model.report.update(inside=inside_share(small.z(rows[0]), small.basis))
+    return model
 
 
 def unit_scores(gram: Array, n_rows: int, n_components: int) -> Array:

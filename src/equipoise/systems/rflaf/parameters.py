@@ -9,8 +9,8 @@ import numpy as np
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.systems.rflaf.adam import AdamOptions
 from equipoise.systems.rflaf.choosing import Search
-from equipoise.systems.rflaf.fitting import Plan
 from equipoise.systems.rflaf.objective import BASES, checked_span
+from equipoise.systems.rflaf.planning import Plan
 from equipoise.systems.rflaf.problem import CHUNK_BYTES
 from equipoise.systems.rflaf.scaling import PROJECTIONS, checked_divisor
 

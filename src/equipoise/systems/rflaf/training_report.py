@@ -9,9 +9,9 @@ from equipoise.core.runs import Run
 from equipoise.report import Report, new_figure
 from equipoise.systems.rflaf.accumulating import Sums
 from equipoise.systems.rflaf.drawing import draw_activation, draw_objective, objective_caption
-from equipoise.systems.rflaf.fitting import row_problem
 from equipoise.systems.rflaf.forming import add_forming
 from equipoise.systems.rflaf.objective import Array
+from equipoise.systems.rflaf.planning import row_problem
 from equipoise.systems.rflaf.problem import path_of_moments
 from equipoise.systems.rflaf.ridge import RidgePath, penalty_matrix
 from equipoise.systems.rflaf.training import Trained, sample_of

@@ -12,8 +12,9 @@ from equipoise.systems.rflaf.calibrated import checked_data, checked_weight, unc
 from equipoise.systems.rflaf.classifier import one_vs_rest
 from equipoise.systems.rflaf.estimator import ActivationEstimator
 from equipoise.systems.rflaf.fitted import FittedModel
-from equipoise.systems.rflaf.fitting import Plan, fit_log_loss
+from equipoise.systems.rflaf.gradient_fits import fit_log_loss
 from equipoise.systems.rflaf.objective import Array
+from equipoise.systems.rflaf.planning import Plan
 
 
 class RFLAFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ActivationEstimator):
