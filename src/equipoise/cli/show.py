@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _ROWS = 40
+_FOLD = 24
 
 
 def show(result: Any) -> None:
@@ -42,16 +43,41 @@ def _table(console: Any, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     from rich import box
     from rich.table import Table
 
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    shown = rows[:_ROWS]
+    cells: dict[str, list[str]] = {}
+    for column in dict.fromkeys(key for row in rows for key in row):
+        cells[column] = [_cell(row.get(column)) for row in shown]
+    numeric = {
+        column: all(isinstance(row.get(column), (int, float, type(None))) for row in rows)
+        for column in cells
+    }
+    kept = _fitting(cells, numeric, console.width)
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in columns:
-        numeric = all(isinstance(row.get(column), (int, float, type(None))) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows[:_ROWS]:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
+    for column in kept:
+        if numeric[column]:
+            table.add_column(column, justify="right", no_wrap=True)
+        else:
+            table.add_column(column, overflow="fold")
+    for place in range(len(shown)):
+        table.add_row(*(cells[column][place] for column in kept))
     console.print(table, soft_wrap=False)
+    if len(kept) < len(cells):
+        console.print(f"not shown: {', '.join(c for c in cells if c not in kept)} (--json has all)")
     if len(rows) > _ROWS:
         console.print(f"... and {len(rows) - _ROWS} more (--json has all)")
+
+
+def _fitting(cells: Mapping[str, list[str]], numeric: Mapping[str, bool], width: int) -> list[str]:
+    """Return the first columns that fit side by side; long texts may fold, numbers may not."""
+    kept: list[str] = []
+    used = 2
+    for column, texts in cells.items():
+        needed = max(len(column), *map(len, texts))
+        used += 2 + (needed if numeric[column] else min(needed, max(len(column), _FOLD)))
+        if kept and used > width:
+            break
+        kept.append(column)
+    return kept
 
 
 def _cell(value: Any) -> str:

@@ -22,6 +22,18 @@ def test_teacher_activations_at_a_few_points(kind, z, value):
     np.testing.assert_allclose(teacher_activation(kind)(np.array(z)), value, atol=1e-12)
 
 
+def test_teacher_activations_are_the_stated_sines():
+    z = np.linspace(-3, 3, 100_001)
+    left, right = (z >= -1.5) & (z <= -0.5), (z >= 0.5) & (z <= 1.5)
+    expected = {
+        "f1": np.sin(np.pi * z) * (np.abs(z) <= 1),
+        "f2": np.sin(np.pi * z) * ((z >= 0) & (z <= 1)),
+        "f3": np.sin(np.pi * (z - 0.5)) * right - np.sin(np.pi * (z + 0.5)) * left,
+    }
+    for kind, values in expected.items():
+        np.testing.assert_allclose(teacher_activation(kind)(z), values, atol=3e-15)
+
+
 @pytest.mark.parametrize("kind", ["f1", "f2", "f3"])
 def test_teacher_activations_are_continuous_and_vanish_outside(kind):
     wave = teacher_activation(kind)
