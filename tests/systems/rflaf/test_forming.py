@@ -174,7 +174,8 @@ def test_without_a_trail_there_is_no_clip(tmp_path):
     save_model(m, tmp_path / "m")
     read = load_model(tmp_path / "m")
     run = Run.create("rflaf", "train", RFLAFConfig(), folder=tmp_path / "run")
-    for one in (read, m.compress(5, X, Y, random_state=0)):
+    drawn = m.compress(5, X, Y, method="leverage", random_state=0)
+    for one in (read, drawn):
         add_forming(Nothing(), one, run)
         assert len(draw_objective(one).axes[0].lines) == 1
     assert not list(run.path.rglob("*.gif"))

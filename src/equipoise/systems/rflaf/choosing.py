@@ -337,13 +337,23 @@ def _choose_smooth(
     state: _State,
     history: tuple[float, ...],
 ) -> tuple[_State, tuple[float, ...]]:
-    """Try the other ratios smooth / alpha from where the activation stands; keep the least GCV."""
+    """Try the other ratios smooth / alpha from where the activation stands; keep the least GCV.
+
+    Each ratio gets an alpha of its own, where alpha is chosen: the one of a rough activation is too
+    small for a smooth one, and the ratio would look worse than it is.
+    """
     judged = replace(search, alpha="gcv") if not search.selects else search
     score = _score(problem, judged, state.descent.coef, state.alpha, state.smooth)
     best = replace(state, score=score)
     steps, move = min(_TRIAL, search.max_iter), _mover(problem, judged, near=True)
+    fixed = None if search.selects else state.alpha
     for ratio in SMOOTH_RATIOS[1:]:
-        moved = _round(problem, judged, move, best.descent.coef, ratio, steps, alpha=state.alpha)
+        moved = _round(problem, judged, move, state.descent.coef, ratio, steps, fixed)
+        if fixed is None:
+            before = moved.after(state.steps).steps
+            moved = _round(problem, judged, move, moved.descent.coef, ratio, steps).after(before)
+        else:
+            moved = moved.after(state.steps)
         if moved.score < best.score * (1 - _TIE):
-            best, history = moved.after(best.steps), moved.descent.history
+            best, history = moved, moved.descent.history
     return best, history

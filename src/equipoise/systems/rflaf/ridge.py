@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.systems.rflaf.objective import Array, need_finite
 
-SMOOTH_RATIOS = (0.0, 0.01, 0.1, 1.0, 10.0)
+SMOOTH_RATIOS = (0.0, 0.01, 0.1, 1.0, 10.0, 100.0)
 _MAX_DOF_SHARE = 0.9
 _TIE = 1e-9
 _LEAST = 1e-10

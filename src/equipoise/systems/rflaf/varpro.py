@@ -177,7 +177,7 @@ def descend(
         at, tail = _newton(problem, at, alpha, smooth, max_iter - len(steps) + 1, tol)
         steps = steps + tail
     # a line search that gives up may have passed a better point than the last iteration's
-    steps[-1] = Step(steps[-1].value, at[0])
+    steps[-1] = Step(at[1].value, at[0])
     return Descent(at[0], at[1], tuple(steps))
 
 
