@@ -22,7 +22,6 @@ from equipoise.systems.rflaf.fitted import (
 )
 from equipoise.systems.rflaf.fitting import fit_statistics
 from equipoise.systems.rflaf.intervals import JACKKNIFE_POINTS, TrainingRows
-from equipoise.systems.rflaf.kernel import ActivationKernel
 from equipoise.systems.rflaf.objective import Array
 from equipoise.systems.rflaf.planning import Plan
 from equipoise.systems.rflaf.scaling import (
@@ -35,6 +34,7 @@ from equipoise.systems.rflaf.statistics import LiftedStatistics, need_lifted_siz
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from equipoise.systems.rflaf.kernel import ActivationKernel
     from equipoise.systems.rflaf.lan import LAN
 
 from equipoise.systems.rflaf.calibrated import (
@@ -300,12 +300,14 @@ class ActivationEstimator(CalibratedEstimator):
             z = self.calibration_.z(self._train.X[some]).ravel()
         return draw_activation(ax, curve, band=band, z=z)
 
-    def to_kernel(self) -> ActivationKernel:
+    def to_kernel(self) -> "ActivationKernel":
         """Return the learnt activation as an exact Gaussian-process kernel on raw columns.
 
         Raises:
             InvalidInput: the basis is not `rbf`.
         """
+        from equipoise.systems.rflaf.kernel import ActivationKernel
+
         check_is_fitted(self, "readout_")
         if self.basis_.kind != "rbf":
             raise InvalidInput(

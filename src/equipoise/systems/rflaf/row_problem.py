@@ -30,6 +30,7 @@ from equipoise.systems.rflaf.table import Interpolation
 
 _SPECTRAL_ROWS = 1000
 _PART_POINTS = 1 << 20
+_DENSE_VALUES = 1 << 22
 
 
 class PointBlock:
@@ -42,6 +43,17 @@ class PointBlock:
         step = max(1, _PART_POINTS // m)
         parts = [slice(start, min(start + step, n)) for start in range(0, n, step)]
         self._kept = [(part, *way.entries(z[part].ravel())) for part in parts]
+
+    @cached_property
+    def dense(self) -> Array | None:
+        """All B_i(z_m), (n, M, N), where they are few: sums over a table cost more then."""
+        n, m = self.shape
+        if n * m * self.table.shape[1] > _DENSE_VALUES:
+            return None
+        out = np.empty((n, m, self.table.shape[1]))
+        for part, matrix in self._parts(1):
+            out[part] = (matrix @ self.table).reshape(-1, m, out.shape[2])
+        return out
 
     def _parts(self, per_row: int) -> Iterator[tuple[slice, csr_matrix]]:
         """Yield slices of rows, and a sparse matrix whose rows are `per_row` points each."""
@@ -70,6 +82,9 @@ class PointBlock:
         """Return Psi, (n, K, R, N)."""
         n, m = self.shape
         out = np.empty((n, readout.shape[2], readout.shape[1], self.table.shape[1]))
+        if self.dense is not None:
+            flat = readout.transpose(2, 1, 0).reshape(-1, m)
+            return np.matmul(flat, self.dense).reshape(out.shape)
         for part, matrix in self._parts(m):
             weights = matrix.data.reshape(-1, m, self.per_point)
             for k in range(out.shape[1]):
@@ -81,6 +96,9 @@ class PointBlock:
     def lifted(self, u: Array) -> Array:
         """Return sum over rows of B_i(z_m) u_k, (M, N, K)."""
         m, outputs, size = self.shape[1], u.shape[1], len(self.table)
+        if self.dense is not None:
+            summed = u.T @ self.dense.reshape(len(u), -1)
+            return summed.reshape(outputs, m, -1).transpose(1, 2, 0)
         sums = np.zeros((m * size, outputs))
         place = np.repeat(np.arange(m, dtype=np.int32) * np.int32(size), self.per_point)
         for part, matrix in self._parts(m):
