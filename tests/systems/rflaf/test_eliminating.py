@@ -8,7 +8,7 @@ from sklearn.model_selection import train_test_split
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.rflaf import RFLAFClassifier, RFLAFRegressor
 from equipoise.systems.rflaf.commands import compress
-from equipoise.systems.rflaf.eliminating import surviving_units
+from equipoise.systems.rflaf.eliminating import exchanged_units, surviving_units
 from equipoise.systems.rflaf.problem import FeatureMoments
 
 X, Y = make_friedman1(400, noise=0.5, random_state=0)
@@ -45,6 +45,30 @@ def test_every_removal_is_the_cheapest_of_all_refits(rank, outputs, seed):
     for keep in range(7, 0, -1):
         expected = one_less(gram, cross, penalty, expected)
         np.testing.assert_array_equal(surviving_units(moments, penalty, keep), expected)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("seed", range(5))
+def test_an_exchange_ends_where_no_swap_of_the_best_newcomer_helps(rank, seed):
+    rng = np.random.default_rng(seed)
+    phi = rng.standard_normal((60, 9 * rank)) @ rng.standard_normal((9 * rank, 9 * rank))
+    y = phi[:, : 3 * rank] @ rng.standard_normal((3 * rank, 2)) + rng.standard_normal((60, 2))
+    gram, cross = phi.T @ phi / 60, phi.T @ y / 60
+    penalty = 0.01 * np.eye(rank)
+    moments = FeatureMoments(gram, cross, np.zeros(9 * rank), np.zeros(2), (y**2).mean(0), 60.0)
+
+    def value(units):
+        place = (np.asarray(units)[:, None] * rank + np.arange(rank)).ravel()
+        system = gram[np.ix_(place, place)] + 0.01 * np.eye(len(place))
+        return -(cross[place] * np.linalg.solve(system, cross[place])).sum()
+
+    begun = np.array([8, 7, 6])
+    found = exchanged_units(moments, penalty, begun)
+    assert len(set(found)) == 3
+    assert value(found) <= value(begun)
+    newcomer = min(set(range(9)) - set(found), key=lambda j: value([*found, j]))
+    kept = one_less(gram, cross, penalty, np.append(found, newcomer))
+    assert newcomer not in kept
 
 
 def test_a_copied_unit_and_a_silent_one_go_first():

@@ -3,7 +3,8 @@
 The leverage scores of `compression` look at the features alone; here the targets decide. Removing
 feature j of a ridge raises its objective by v_j^2 / (G^-1)_jj at once, the others refitted (LeCun,
 Hassibi), and the next costs follow from a rank-one change. The activation is learnt anew on what
-is left: half-way, and at the end.
+is left: half-way, and at the end. Units that went early may fit the last activation better than
+some that stayed, so a few are exchanged at last.
 """
 
 from dataclasses import replace
@@ -21,6 +22,7 @@ from equipoise.systems.rflaf.scaling import Calibration
 
 _STARTS = 2
 _FLOOR = 1e-7
+_SWAPS = 50
 
 
 def surviving_units(moments: FeatureMoments, penalty: Array, keep: int) -> NDArray[np.intp]:
@@ -32,9 +34,7 @@ def surviving_units(moments: FeatureMoments, penalty: Array, keep: int) -> NDArr
         keep: units to keep.
     """
     rank, p = len(penalty), len(moments.gram)
-    floor = _FLOOR * max(float(np.trace(moments.gram)) / p, 1e-300)
-    system = add_penalty(moments.gram, penalty + floor * np.eye(rank))
-    inverse = solve_spd(system, np.eye(p), floor)
+    inverse = solve_spd(_system(moments, penalty), np.eye(p), _FLOOR)
     readout = inverse @ moments.cross
     left = np.arange(p // rank)
     while len(left) > keep:
@@ -51,6 +51,53 @@ def surviving_units(moments: FeatureMoments, penalty: Array, keep: int) -> NDArr
         inverse = np.delete(np.delete(inverse, drop, 0), drop, 1)
         readout, left = np.delete(readout, drop, 0), np.delete(left, least)
     return left
+
+
+def exchanged_units(
+    moments: FeatureMoments, penalty: Array, chosen: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Exchange units while one that is out lowers the objective more than one that is in.
+
+    Args:
+        moments: of the features of all units.
+        penalty: of each unit's readout, (R, R).
+        chosen: units to begin with.
+    """
+    rank = len(penalty)
+    system = _system(moments, penalty)
+    for _ in range(_SWAPS):
+        out = np.setdiff1d(np.arange(len(system) // rank), chosen)
+        if out.size == 0:
+            break
+        ins, outs = _features(chosen, rank), _features(out, rank)
+        inverse = solve_spd(system[np.ix_(ins, ins)], np.eye(len(ins)), _FLOOR)
+        between = system[np.ix_(outs, ins)]
+        gap = moments.cross[outs] - between @ (inverse @ moments.cross[ins])
+        gap = gap.reshape(len(out), rank, -1)
+        own = system.reshape(-1, rank, len(system) // rank, rank)[out, :, out, :]
+        explained = (between @ inverse).reshape(len(out), rank, -1)
+        left = own - explained @ between.reshape(len(out), rank, -1).transpose(0, 2, 1)
+        best = out[int((gap * np.linalg.solve(left, gap)).sum(axis=(1, 2)).argmax())]
+        more = np.append(chosen, best)
+        stay = more[surviving_units(_part(moments, _features(more, rank)), penalty, len(chosen))]
+        if best not in stay:
+            break
+        chosen = stay
+    return np.sort(chosen)
+
+
+def _system(moments: FeatureMoments, penalty: Array) -> Array:
+    floor = _FLOOR * max(float(np.trace(moments.gram)) / len(moments.gram), 1e-300)
+    return add_penalty(moments.gram, penalty + floor * np.eye(len(penalty)))
+
+
+def _features(units: NDArray[np.intp], rank: int) -> NDArray[np.intp]:
+    return (units[:, None] * rank + np.arange(rank)).ravel()
+
+
+def _part(moments: FeatureMoments, features: NDArray[np.intp]) -> FeatureMoments:
+    gram = moments.gram[np.ix_(features, features)]
+    return replace(moments, gram=gram, cross=moments.cross[features], mean=moments.mean[features])
 
 
 def eliminated(
@@ -76,25 +123,30 @@ def eliminated(
     starts = min(_STARTS, plan.search.n_starts)
     search = replace(plan.search, solver=solver, rank=len(coef), n_starts=starts)
     plan = replace(plan, search=search)
-    middle = round(np.sqrt(whole * keep))
+
+    def moments_at(coef: Array, penalties: tuple[float, float]) -> tuple[FeatureMoments, Array]:
+        moments = moments_of_rows(at, coef, *rows, fit_intercept=plan.fit_intercept)
+        return moments, coef @ penalty_matrix(coef.shape[1], *penalties) @ coef.T
+
+    def fit(units: NDArray[np.intp]) -> FittedModel:
+        small = replace(at, weights=np.ascontiguousarray(at.weights[:, units]))
+        return fit_rows(small, *rows, plan)[0]
+
+    def shrink(units: NDArray[np.intp], coef: Array, size: int) -> NDArray[np.intp]:
+        moments, penalty = moments_at(coef, penalties)
+        some = _part(moments, _features(units, len(coef)))
+        return units[surviving_units(some, penalty, size)]
+
+    left, middle = np.arange(whole), round(np.sqrt(whole * keep))
     if keep < middle < whole:
-        half = _step(at, coef, penalties, rows, plan, middle)
-        at, coef = half.calibration, half.coef
-        penalties = half.report["alpha"], half.report["smooth"]
-    return _step(at, coef, penalties, rows, plan, keep)
+        left = shrink(left, coef, middle)
+        model = fit(left)
+        coef, penalties = model.coef, _penalties(model)
+    left = shrink(left, coef, keep)
+    model = fit(left)
+    final = exchanged_units(*moments_at(model.coef, _penalties(model)), left)
+    return model if np.array_equal(final, left) else fit(final)
 
 
-def _step(
-    at: Calibration,
-    coef: Array,
-    penalties: tuple[float, float],
-    rows: tuple[Array, Array, Array],
-    plan: Plan,
-    keep: int,
-) -> FittedModel:
-    moments = moments_of_rows(at, coef, *rows, fit_intercept=plan.fit_intercept)
-    penalty = coef @ penalty_matrix(coef.shape[1], *penalties) @ coef.T
-    chosen = surviving_units(moments, penalty, keep)
-    small = replace(at, weights=np.ascontiguousarray(at.weights[:, chosen]))
-    model, _ = fit_rows(small, *rows, plan)
-    return model
+def _penalties(model: FittedModel) -> tuple[float, float]:
+    return model.report["alpha"], model.report["smooth"]
