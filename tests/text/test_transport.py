@@ -232,3 +232,22 @@ def test_bad_options_are_refused(options):
 def test_loopback_is_told_from_the_rest():
     assert all(map(is_loopback, ("http://127.0.0.1:1/v1", "http://localhost", "http://[::1]:2")))
     assert not any(map(is_loopback, ("https://example.org", "http://127.example.org.evil")))
+
+
+def test_the_beginning_of_a_stream_is_told_before_its_first_event(server, replies):
+    told = []
+
+    async def main():
+        stream = transport(server).events("/x", {}, opened=lambda: told.append("opened"))
+        async with aclosing(stream) as found:
+            async for event in found:
+                told.append(event is DONE)
+
+    server.answer = lambda path, body: replies.sse(finish=None)
+    asyncio.run(main())
+    assert told[0] == "opened"
+    assert told[-1] is True
+    told.clear()
+    server.answer = lambda path, body: replies.json({"choices": []})
+    asyncio.run(main())
+    assert told == [False], "one JSON object is no stream"

@@ -54,8 +54,9 @@ def serve(
     *,
     path: str = "/",
     on_ready: Callable[[str], object] | None = None,
+    stop_within: int = _STOP_WITHIN,
 ) -> None:
-    """Serve an application until SIGINT or SIGTERM; streams that are open end within two seconds.
+    """Serve an application until SIGINT or SIGTERM; then open streams get `stop_within` seconds.
 
     `ready URL` goes to standard error once requests are answered. On a loopback address only
     requests to that address or to `localhost` are answered.
@@ -66,6 +67,7 @@ def serve(
         port: 0 takes a free one.
         path: where the announced address points.
         on_ready: called once with the announced address; must return at once.
+        stop_within: seconds that open requests get before they are cut.
 
     Raises:
         InvalidInput: the address or port cannot be bound.
@@ -79,7 +81,7 @@ def serve(
         guarded,
         log_level="error",
         access_log=False,
-        timeout_graceful_shutdown=_STOP_WITHIN,
+        timeout_graceful_shutdown=stop_within,
         server_header=False,
     )
     server = _Server(config, f"http://{shown}:{bound.getsockname()[1]}{path}", on_ready)

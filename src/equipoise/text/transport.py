@@ -14,7 +14,7 @@ import os
 import random
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -116,17 +116,30 @@ class Transport:
                 raise RunFailed(f"{self.url} answered no JSON: {self._excerpt(raw)}") from None
 
     async def events(
-        self, path: str, body: object, *, root: str | None = None
+        self,
+        path: str,
+        body: object,
+        *,
+        root: str | None = None,
+        opened: Callable[[], object] | None = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Send a request and yield the JSON objects of its event stream, `DONE` for `[DONE]`.
 
         A server that does not stream but answers one JSON object has that object yielded.
+
+        Args:
+            path: below the base URL.
+            body: sent as JSON.
+            root: base URL instead of the transport's own.
+            opened: called when the server has begun an event stream, before its first event.
 
         Raises:
             RunFailed: as for `json`; garbage in the stream; the connection breaks.
         """
         async with self._respond("POST", path, body, root) as response:
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if opened is not None and kind == "text/event-stream":
+                opened()
             try:
                 if kind == "text/event-stream":
                     reader = SseReader()
@@ -188,11 +201,14 @@ class Transport:
     async def _client(self) -> AsyncIterator["httpx2.AsyncClient"]:
         """Open a client. One per request: a client belongs to one event loop and ends with it."""
         parts = urlsplit(self.url)
-        if self._context is None and parts.scheme == "https":
-            self._context = ssl.create_default_context()
+        if self._context is None:  # one for all clients, which would each make their own
+            secure = parts.scheme == "https"
+            self._context = (
+                ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            )
         async with self._http.AsyncClient(
             timeout=self._timeout,
-            verify=self._context if self._context is not None else False,
+            verify=self._context,
             trust_env=not is_loopback(self.url),
             # llama.cpp's server breaks one in four connections that are used again after a stream
             limits=self._http.Limits(max_keepalive_connections=0),

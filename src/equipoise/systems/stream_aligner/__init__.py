@@ -5,6 +5,7 @@ import lazy_loader
 from equipoise.core.rooms import Room
 
 _COMMANDS = "equipoise.systems.stream_aligner.commands"
+_SCIENCE = "equipoise.systems.stream_aligner.science_commands"
 
 ROOM = Room(
     name="stream_aligner",
@@ -21,12 +22,18 @@ ROOM = Room(
 }""",
     presets=("tiny", "small", "paper"),
     verbs={
+        "audit": "equipoise.systems.stream_aligner.audit_commands:audit",
+        "collect": f"{_SCIENCE}:collect",
         "correct": f"{_COMMANDS}:correct",
         "demo": f"{_COMMANDS}:demo",
+        "evaluate": f"{_SCIENCE}:evaluate",
         "reproduce": f"{_COMMANDS}:reproduce",
         "segment": f"{_COMMANDS}:segment",
+        "serve": "equipoise.systems.stream_aligner.serve_commands:serve",
+        "train": f"{_SCIENCE}:train",
     },
     config="equipoise.systems.stream_aligner.config:StreamAlignerConfig",
+    pages="equipoise.systems.stream_aligner.pages:routes",
     note="The loop and the induced kernel are published; segment rules, exactly solvable worlds, "
     "speculation and failure policies are this package's own; what the released code shows and "
     "the abstract does not say is reconstructed.",

@@ -22,6 +22,8 @@ from .objective import induced_kernel as induced_kernel
 from .objective import induction as induction
 from .prompts import build_example as build_example
 from .prompts import corrector_prompt as corrector_prompt
+from .proxy import create_app as create_app
+from .proxy_config import ProxyConfig as ProxyConfig
 from .segments import Segment as Segment
 from .segments import Segmenter as Segmenter
 from .segments import first_sentence as first_sentence

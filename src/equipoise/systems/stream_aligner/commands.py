@@ -239,13 +239,14 @@ def reproduce(
     """Run the experiments whose right result is known; the same line with --out continues.
 
     Args:
-        only: induction, arithmetic, latency; all by default.
+        only: induction, arithmetic, identity, latency; all by default.
         preset: tiny (under a minute), small or paper.
         seed: of the simulations.
         out: run folder; an interrupted run in it is continued.
         **changes: fields of StreamAlignerConfig.
     """
     from equipoise.report import Report
+    from equipoise.systems.stream_aligner.pipeline_plots import add_latency_plots
     from equipoise.systems.stream_aligner.reproduction import EXPERIMENTS, PUBLISHED
 
     for name in only:
@@ -264,6 +265,8 @@ def reproduce(
             measured[name] = _experiment(name, config, seed, run)
             report.section(name.capitalize())
             report.table(measured[name]["rows"])
+            if name == "latency":
+                add_latency_plots(report)
         report.section("Published")
         report.table([{"figure": key, "published": value} for key, value in PUBLISHED.items()])
         page = report.save(run.path)

@@ -16,6 +16,9 @@ from equipoise.core.errors import InvalidInput
 LogitsFunction = Callable[[NDArray[np.int64]], Any]
 """Tokens (T,) int64 to logits (T, V); row i predicts token i + 1."""
 
+TailFunction = Callable[[list[int], int], NDArray[np.float64]]
+"""Tokens and a count to the last `count` rows of their logits, (count, V) float64."""
+
 
 @dataclass(frozen=True)
 class CopyDecode:
@@ -58,6 +61,37 @@ def copy_decode(
         temperature: 0 is greedy.
         rng: needed where temperature > 0.
     """
+
+    def tail(tokens: list[int], count: int) -> NDArray[np.float64]:
+        rows = np.asarray(logits_fn(np.array(tokens, dtype=np.int64)), dtype=np.float64)
+        return rows[len(tokens) - count :]
+
+    return copy_decode_tail(
+        tail,
+        prompt_ids,
+        draft_ids,
+        eos_id,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        rng=rng,
+    )
+
+
+def copy_decode_tail(
+    tail: TailFunction,
+    prompt_ids: Sequence[int],
+    draft_ids: Sequence[int],
+    eos_id: int,
+    *,
+    max_new_tokens: int = 256,
+    temperature: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> CopyDecode:
+    """Decode as `copy_decode` does, by a model that returns only the rows asked for.
+
+    Each call's tokens begin as those of the call before, up to where the draft was left: a model
+    that keeps keys and values reads only what is new.
+    """
     if len(prompt_ids) == 0:
         raise InvalidInput("prompt_ids is empty; the first token needs something to follow")
     if max_new_tokens < 1:
@@ -70,8 +104,7 @@ def copy_decode(
     passes = copied = joined = since = 0  # the text left the draft at `joined`, `since` tokens ago
     while len(tokens) < max_new_tokens:
         offer = draft[joined + since :][: max_new_tokens - len(tokens)]
-        context = np.array([*prompt, *tokens, *offer], dtype=np.int64)
-        rows = np.asarray(logits_fn(context), dtype=np.float64)[len(context) - len(offer) - 1 :]
+        rows = tail([*prompt, *tokens, *offer], len(offer) + 1)
         passes += 1
         accepted, token = _accept(rows, offer, eos_id, temperature, rng)
         tokens += offer[:accepted]

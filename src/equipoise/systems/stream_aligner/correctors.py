@@ -1,4 +1,4 @@
-"""Correctors by name: identity, rules, arithmetic, and an instruction-prompted model."""
+"""Correctors by name: identity, rules, arithmetic, an instruction-prompted or a trained model."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -103,21 +103,19 @@ def make_corrector(spec: str, **options: Any) -> Corrector:
 
     Args:
         spec: `identity`; `arithmetic`; `rules:FILE`; `prompted:URL#MODEL` (an OpenAI-compatible
-            endpoint) or `prompted:BACKEND` (`BACKEND` as `equipoise.text.load_backend` names it).
+            endpoint) or `prompted:BACKEND` (`BACKEND` as `equipoise.text.load_backend` names it);
+            `model:PATH` (a trained corrector: its checkpoint or run folder).
         **options: `rules` takes `search_seconds`; `prompted` takes `max_tokens` and what
-            `load_backend` takes; the others take none.
+            `load_backend` takes; `model` takes `style` and `base` (another one is refused),
+            `device` and `sessions`; the others take none.
 
     Raises:
         InvalidInput: an unknown spec (the nearest is named), or a file that cannot be used.
+        MissingData: no model at that path.
     """
     if not isinstance(spec, str):
         raise InvalidInput(f"a corrector spec is text, got {type(spec).__name__}")
     kind, colon, argument = spec.partition(":")
-    if kind == "model":
-        raise InvalidInput(
-            f"corrector {spec!r}: trained correctors cannot be loaded by this version; "
-            f"available: {', '.join(_FORMS.values())}"
-        )
     if kind not in _FORMS:
         close = nearest(kind, _FORMS)
         raise (
@@ -158,15 +156,23 @@ def _make_prompted(name: str, options: Mapping[str, Any]) -> Corrector:
     return PromptedCorrector(load_backend(backend, **rest), max_tokens=max_tokens)
 
 
+def _make_model(path: str, options: Mapping[str, Any]) -> Corrector:
+    from equipoise.systems.stream_aligner.model_corrector import make_model_corrector
+
+    return make_model_corrector(path, **options)
+
+
 _FORMS = {
     "identity": "identity",
     "rules": "rules:FILE",
     "arithmetic": "arithmetic",
     "prompted": "prompted:URL#MODEL or prompted:BACKEND",
+    "model": "model:PATH",
 }
 _MAKERS: dict[str, Callable[[str, Mapping[str, Any]], Corrector]] = {
     "identity": _without_options("identity", identity),
     "rules": _make_rules,
     "arithmetic": _without_options("arithmetic", correct_sums),
     "prompted": _make_prompted,
+    "model": _make_model,
 }

@@ -21,7 +21,7 @@ and loses no character.
 """
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,9 +174,18 @@ Request = Open | Read | Close | Review | Emit
 Requests = Generator[Request, Any, Any]
 
 
-def review_loop(options: LoopOptions) -> Generator[Request, Any, Answer]:
-    """Return the state machine of one answer; see the module for its requests and replies."""
-    state = _Loop(options)
+def review_loop(
+    options: LoopOptions, may_restart: Callable[[], bool] = lambda: True
+) -> Generator[Request, Any, Answer]:
+    """Return the state machine of one answer; see the module for its requests and replies.
+
+    Args:
+        options: how the answer is reviewed.
+        may_restart: asked before a stream is abandoned; where the upstream cannot continue a begun
+            answer (or may not, since tools have been called) the same stream is read on: sentences
+            are still reviewed, but an edit is not fed back and a drop is not proposed anew.
+    """
+    state = _Loop(options, may_restart)
     finish_reason = yield from state.run()
     yield from state.abandon()
     return Answer(
@@ -212,8 +221,9 @@ class _Whole:
 class _Loop:
     """The state of one answer; methods that are generators yield requests."""
 
-    def __init__(self, options: LoopOptions) -> None:
+    def __init__(self, options: LoopOptions, may_restart: Callable[[], bool]) -> None:
         self.options = options
+        self.may_restart = may_restart
         self.prefix = ""
         self.steps: list[Step] = []
         self.upstream_calls = self.corrector_calls = 0
@@ -247,7 +257,7 @@ class _Loop:
     def _consult(self, segment: Segment, done: bool) -> Requests:
         """Ask the corrector; return the step, whatever it said or failed to say."""
         options = self.options
-        keeps_open = options.speculate or options.mode == "detect"
+        keeps_open = options.speculate or options.mode == "detect" or not self.may_restart()
         if not keeps_open and not done:
             yield from self.abandon()
         self.corrector_calls += 1
@@ -270,7 +280,8 @@ class _Loop:
         if not detect:
             if step.verdict == "drop":  # the upstream is asked again, even for its last sentence
                 self._drops += 1
-                yield from self.abandon()
+                if self.may_restart():
+                    yield from self.abandon()
                 return "content_filter" if self._drops == 2 else None
             self._drops = 0
             if step.verdict == "stop":
@@ -281,7 +292,7 @@ class _Loop:
             while self._pending:
                 yield from self._pass_blank(self._take_pending())
             return self._reason
-        if self.prefix != step.prefix + step.segment.raw:
+        if self.prefix != step.prefix + step.segment.raw and self.may_restart():
             yield from self.abandon()
         return None
 

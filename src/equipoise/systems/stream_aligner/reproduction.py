@@ -1,4 +1,4 @@
-"""Experiments whose right result is known: induction, arithmetic, latency."""
+"""Experiments whose right result is known: induction, arithmetic, latency; trained correctors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from equipoise.core.seeding import stream
 from equipoise.core.stats import bootstrap_interval, wilson_interval
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
+from equipoise.systems.stream_aligner.experiments_training import run_identity, run_trained_sums
 from equipoise.systems.stream_aligner.latency import pipeline_period, simulate_pipeline
 from equipoise.systems.stream_aligner.objective import arithmetic_accuracy
 from equipoise.systems.stream_aligner.worlds import (
@@ -94,7 +95,11 @@ def _largest_error(states: NDArray[np.int64], exact: NDArray[np.float64]) -> flo
 def run_arithmetic(
     config: StreamAlignerConfig, seed: int, advance: Callable[[], None]
 ) -> dict[str, Any]:
-    """Compare the real loop on running sums with the closed form."""
+    """Compare the real loop on running sums with the closed form, then a trained corrector.
+
+    `covered` counts the simulated corrector's methods; the trained one's rows follow, their closed
+    form taken at its measured fix and break rates.
+    """
     rng = stream(seed, "arithmetic")
     found = simulate_sums(
         config.steps,
@@ -121,7 +126,25 @@ def run_arithmetic(
                 "covered": bool(share.low <= closed <= share.high),
             }
         )
-    return {"rows": rows, "covered": sum(row["covered"] for row in rows)}
+    covered = sum(row["covered"] for row in rows)
+    trained = run_trained_sums(config, seed, advance)
+    return {
+        "rows": rows + [_trained_row(row) for row in trained["rows"]],
+        "covered": covered,
+        "trained": trained,
+    }
+
+
+def _trained_row(row: dict[str, Any]) -> dict[str, Any]:
+    low, high, closed = row["accuracy_low"], row["accuracy_high"], row.get("closed_form")
+    return {
+        "method": f"{row['method']} (trained corrector)",
+        "exact": closed,
+        "measured": row["accuracy"],
+        "measured_low": low,
+        "measured_high": high,
+        "covered": None if closed is None else bool(low <= closed <= high),
+    }
 
 
 def run_latency(
@@ -158,6 +181,7 @@ def run_latency(
 EXPERIMENTS = {
     "induction": run_induction,
     "arithmetic": run_arithmetic,
+    "identity": run_identity,
     "latency": run_latency,
 }
 """What `reproduce --only` knows."""

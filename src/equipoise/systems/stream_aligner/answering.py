@@ -1,0 +1,379 @@
+"""One answer of the proxy: the loop's source, its reviews and emissions, and what it all cost."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from equipoise.systems.stream_aligner.chat_wire import AnswerRequest
+from equipoise.systems.stream_aligner.correction import Correction, settled
+from equipoise.systems.stream_aligner.driving import drive
+from equipoise.systems.stream_aligner.loop import (
+    Answer,
+    End,
+    Failure,
+    Review,
+    Step,
+    review_loop,
+)
+from equipoise.systems.stream_aligner.read_ahead import (
+    AHEAD,
+    ReadAhead,
+    TokenTally,
+    estimate_tokens,
+)
+from equipoise.systems.stream_aligner.recording import Recorder
+from equipoise.systems.stream_aligner.reloading import Settings
+from equipoise.systems.stream_aligner.reviewing import breaks_json
+from equipoise.systems.stream_aligner.segments import Segment, Segmenter
+from equipoise.systems.stream_aligner.upstream_parts import (
+    AnswerUpstream,
+    UpstreamAsk,
+    UpstreamFailed,
+)
+from equipoise.text.stops import StopScanner
+
+_PENALTIES = ("frequency_penalty", "presence_penalty")
+_VERDICTS = {"copy": "copies", "edit": "edits", "drop": "drops", "stop": "stops"}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The upstream has begun to answer; no text has been decided yet."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Text that has been decided and is final."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Fields of a delta that are passed on: tool calls, or reasoning where that is wished."""
+
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of an answer: why, the usage, and the `equipoise` object."""
+
+    reason: str
+    usage: Mapping[str, int]
+    report: Mapping[str, Any]
+
+
+Output = Opened | Shown | Passed | Finished
+
+
+class _Ended(Exception):
+    """The answer ends here, for this reason."""
+
+
+class AnswerSession:
+    """Drives the loop for one request.
+
+    Args:
+        request: what was asked.
+        settings: policy and corrector, which stay the same for this answer.
+        upstream: the model.
+        recorder: where segments are recorded.
+        put: takes each output in order, and may let the answer wait.
+        opened: called once, when the upstream has begun to answer.
+        key_env: environment variable with the upstream's key for this client.
+    """
+
+    def __init__(
+        self,
+        request: AnswerRequest,
+        settings: Settings,
+        upstream: AnswerUpstream,
+        recorder: Recorder,
+        put: Callable[[Output], Awaitable[None]],
+        opened: Callable[[], object],
+        key_env: str | None = None,
+    ) -> None:
+        self._request, self._config, self._upstream = request, settings.config, upstream
+        self._reviewer, self._recorder, self._put = settings.reviewer, recorder, put
+        self._opened, self._key_env = opened, key_env
+        self._whole_json = request.json_mode and self._config.json_mode == "whole"
+        self._options = self._config.loop_options(self._mode())
+        self._shown = StopScanner(request.stop)
+        self._thoughts = Segmenter(max_chars=self._config.max_chars)
+        self._thinking = False
+        self._calls_passed = False
+        self._review: tuple[float, float] | None = None  # begun (Unix time), seconds
+        self.counts: Counter[str] = Counter()
+        self.answer_tokens = 0
+        self._prompt_tokens: int | None = None
+        self._begin_stream()
+
+    def _mode(self) -> str:
+        """JSON is reviewed as one segment, or not at all."""
+        mode = self._config.mode
+        if not self._request.json_mode or mode in ("off", "detect"):
+            return mode
+        return "aligner" if self._whole_json else "off"
+
+    def _may_restart(self) -> bool:
+        return self._upstream.induction and not self._calls_passed
+
+    async def run(self) -> Finished:
+        """Answer; whatever the upstream raises passes through.
+
+        Raises:
+            UpstreamFailed: the upstream did not answer, or not to the end.
+        """
+        try:
+            await self._upstream.prepare(self._request.model)
+            machine = review_loop(self._options, self._may_restart)
+            try:
+                answer = await drive(machine, self, self._consult, self._emit)
+                reason = answer.finish_reason
+                if self._ended_by_upstream(answer):
+                    await self._release_calls(everything=True)
+            except _Ended as end:
+                reason = str(end)
+            finally:
+                self._account()
+            if tail := self._shown.close():
+                await self._put(Shown(tail))
+        except UpstreamFailed:
+            if tail := self._shown.close():  # it has been reviewed
+                await self._put(Shown(tail))
+            raise
+        return Finished(reason, self.usage(), self.report())
+
+    def _ended_by_upstream(self, answer: Answer) -> bool:
+        last = answer.steps[-1].verdict if answer.steps else "copy"
+        refused = last == "unreviewed" and answer.finish_reason == "content_filter"
+        return self._end is not None and last != "stop" and not refused
+
+    # --- the loop's source
+
+    def _begin_stream(self) -> None:
+        self._stream: ReadAhead | None = None
+        self._tally = TokenTally()
+        self._hidden = 0
+        self._end: End | None = None
+        self._reason: str | None = None
+        self._scanner = StopScanner(self._request.stop)
+        self._received = self._consumed = 0  # characters of this stream: taken, decided
+        self._held: deque[tuple[int, Mapping[str, Any]]] = deque()
+        self._stream_usage: Mapping[str, Any] | None = None
+        self._stream_tokens = 0  # shown unchanged from this stream
+        self._accounted = True
+
+    async def open(self, prefix: str) -> None:
+        """Ask the upstream to continue from `prefix`, with what is left of the token limit."""
+        await self.close()
+        self._account()
+        self._begin_stream()
+        limit = self._request.max_tokens
+        if limit is not None and self.answer_tokens >= limit:
+            self._end = End("length")
+            return
+        body = self._request.upstream_body(self.answer_tokens, self.counts["upstream_requests"])
+        ask = UpstreamAsk(self._request.kind, body, prefix, self._request.question, self._key_env)
+        self.counts["upstream_requests"] += 1
+        ahead = AHEAD if self._options.speculate or not self._may_restart() else 0
+        self._stream = ReadAhead(self._upstream.answer(ask, self._opened), ahead)
+        self._tally = self._stream.tally
+        self._accounted = False
+
+    async def read(self) -> str | End:
+        """Return the next text, up to a stop string; pass on what is no text, in its place."""
+        while self._end is None:
+            assert self._stream is not None
+            part = await self._stream.take()
+            if part is None:
+                await self._end_thoughts()
+                return self._ended(self._reason or "stop", self._scanner.close())
+            if part.usage is not None:
+                self._stream_usage = part.usage
+            self._reason = part.finish_reason or self._reason
+            if part.reasoning:
+                await self._think(part.reasoning)
+            text = ""
+            if part.text:
+                await self._end_thoughts()
+                self._received += len(part.text)
+                text = self._scanner.feed(part.text)
+            if part.calls:
+                self._held.append((self._received, part.calls))
+                await self._release_calls()
+            if self._scanner.stopped:
+                return self._ended("stop", text)
+            if text:
+                return text
+        return self._end
+
+    def _ended(self, reason: str, tail: str) -> str | End:
+        self._end = End(reason)
+        return tail or self._end
+
+    async def close(self) -> int:
+        """Close the stream; what it cost is counted with the next one, or at the end."""
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return 0
+        ahead = stream.waiting_characters
+        self._hidden = stream.hidden_tokens
+        await stream.close()
+        return ahead
+
+    def _account(self) -> None:
+        """Add up the tokens of the stream that has ended."""
+        if self._accounted:
+            return
+        self._accounted = True
+        tally = self._tally
+        if self._stream is not None:
+            self._hidden = self._stream.hidden_tokens
+        usage = self._stream_usage or {}
+        completed = usage.get("completion_tokens")
+        prompt = usage.get("prompt_tokens")
+        taken = tally.tokens + self._hidden
+        self.counts["upstream_tokens"] += completed if isinstance(completed, int) else taken
+        self.counts["discarded_tokens"] += max(0, tally.tokens - tally.until(self._consumed))
+        details = usage.get("prompt_tokens_details")
+        if isinstance(details, Mapping) and isinstance(details.get("cached_tokens"), int):
+            self.counts["cached_tokens"] += details["cached_tokens"]
+        if self._prompt_tokens is None and isinstance(prompt, int):
+            self._prompt_tokens = max(0, prompt - (self.answer_tokens - self._stream_tokens))
+        all_shown = self._stream_tokens == tally.tokens and self._consumed == tally.characters
+        if isinstance(completed, int) and all_shown and self._hidden == 0:
+            self.answer_tokens += completed - self._stream_tokens  # the upstream counts better
+
+    # --- reviews and emissions
+
+    async def _consult(self, review: Review) -> Correction | str | Failure:
+        begun = time.time()
+        said, seconds = await self._reviewer.review(
+            self._request.question, review.prefix, review.sentence
+        )
+        if self._whole_json and breaks_json(review.sentence, said):
+            said = Failure("the correction is no JSON, the proposal was")
+        self.counts["corrector_calls"] += 1
+        self._review = (begun, seconds)
+        if isinstance(said, Failure):
+            self._recorder.failed()
+        return said
+
+    async def _emit(self, step: Step, text: str) -> None:
+        before = self._tally.until(self._consumed)
+        self._consumed += len(step.segment.raw)
+        is_whole = self._record(step)
+        if not is_whole:
+            if self._config.on_failure == "static" and self._config.static_text:
+                await self._put(Shown(self._config.static_text))
+            raise _Ended("content_filter")
+        tokens = self._tally.until(self._consumed) - before
+        if text == step.segment.raw:
+            self._stream_tokens += tokens
+            self.answer_tokens += tokens
+        elif text and tokens:  # as many a character as the upstream needed for its proposal
+            self.answer_tokens += max(1, round(tokens * len(text) / len(step.segment.raw)))
+        else:
+            self.answer_tokens += estimate_tokens(text)
+        if shown := self._shown.feed(text):
+            await self._put(Shown(shown))
+            self._recorder.shown(self._review)
+        self._review = None
+        if self._shown.stopped:
+            raise _Ended("stop")
+        await self._release_calls()
+
+    def _record(self, step: Step) -> bool:
+        """Record a step before it is shown; return False where that failed and must not."""
+        if not step.segment.text:
+            return True
+        self.counts[_VERDICTS.get(step.verdict, "unreviewed")] += 1
+        if self._review is not None:
+            self.counts["rounds"] += 1
+            if self._options.speculate and self._end is None:
+                self._recorder.speculated(step.verdict == "copy")
+        return self._recorder.segment(step, self._review) or self._config.on_failure == "open"
+
+    async def _release_calls(self, *, everything: bool = False) -> None:
+        """Pass on the tool calls before which all text has been decided."""
+        while self._held and (everything or self._held[0][0] <= self._consumed):
+            self._calls_passed = True
+            await self._put(Passed(self._held.popleft()[1]))
+
+    async def _think(self, text: str) -> None:
+        """Do with reasoning what the configuration says; after a restart it is hidden."""
+        how = self._config.reasoning
+        if how == "hide" or self.counts["upstream_requests"] > 1:
+            return
+        if how == "pass" or self._options.mode in ("off", "detect"):
+            await self._put(Passed({"reasoning_content": text}))
+            return
+        self._thinking = True
+        for thought in self._thoughts.feed(text):
+            await self._review_thought(thought)
+
+    async def _end_thoughts(self) -> None:
+        if self._thinking:
+            self._thinking = False
+            for thought in self._thoughts.close():
+                await self._review_thought(thought)
+            self._thoughts = Segmenter(max_chars=self._config.max_chars)
+
+    async def _review_thought(self, thought: Segment) -> None:
+        """Review one sentence of reasoning; it is no part of the prefix."""
+        text = thought.text
+        if text:
+            said = await self._consult(Review("", text, True))
+            if isinstance(said, Failure):
+                correction = Correction(text, None, said.reason)
+            else:
+                correction = settled(said, text)
+            verdict = "unreviewed" if isinstance(said, Failure) else correction.verdict or "copy"
+            step = Step("", thought, correction.text, verdict, correction.note)
+            kept = self._record(step)
+            self._review = None
+            if not kept or (verdict == "unreviewed" and self._config.on_failure != "open"):
+                raise _Ended("content_filter")
+            text = correction.text
+            if verdict == "stop":
+                raise _Ended("stop")
+        if thought.leading + text and (text or not thought.text):
+            await self._put(Passed({"reasoning_content": thought.leading + text}))
+
+    # --- what it cost
+
+    def usage(self) -> dict[str, int]:
+        """Return the usage of the emitted answer; what no upstream counted is estimated."""
+        prompt = self._prompt_tokens
+        if prompt is None:
+            said = str(self._request.body.get("messages", self._request.question))
+            prompt = estimate_tokens(said)
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": self.answer_tokens,
+            "total_tokens": prompt + self.answer_tokens,
+        }
+
+    def report(self) -> dict[str, Any]:
+        """Return the `equipoise` object; `notes` only where there is something to know."""
+        names = (
+            "rounds",
+            *_VERDICTS.values(),
+            "unreviewed",
+            "corrector_calls",
+            "upstream_requests",
+            "upstream_tokens",
+            "discarded_tokens",
+            "corrector_tokens",
+            "cached_tokens",
+        )
+        found: dict[str, Any] = {name: self.counts[name] for name in names}
+        found["induction"] = self._upstream.induction
+        restarted = self.counts["upstream_requests"] > 1
+        if restarted and any(self._request.body.get(name) for name in _PENALTIES):
+            found["notes"] = ["frequency and presence penalties began anew with every restart"]
+        return found

@@ -1,0 +1,153 @@
+"""One corrector behind the proxy: in threads of its own, under a time limit and a breaker."""
+
+import asyncio
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from equipoise.systems.stream_aligner.breakers import Breaker
+from equipoise.systems.stream_aligner.correction import Correction, Corrector
+from equipoise.systems.stream_aligner.events import LATE
+from equipoise.systems.stream_aligner.loop import Failure
+
+
+class Reviewer:
+    """Asks a blocking corrector without blocking the event loop.
+
+    A thread that a time limit has given up on goes on until its corrector returns and keeps its
+    place until then, so that a hanging corrector cannot fill the machine with threads. Threads are
+    daemons: none holds up the end of the process.
+
+    Args:
+        corrector: any callable `(question, prefix, sentence)`.
+        timeout: longest review, s, waiting for a free thread included.
+        threads: reviews at the same time.
+        breaker: counts failures in a row.
+
+    Attributes:
+        corrector: what is asked.
+        timeout: as given; may be changed at any time.
+    """
+
+    def __init__(
+        self,
+        corrector: Corrector,
+        *,
+        timeout: float = 5.0,
+        threads: int = 32,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self.corrector, self.timeout = corrector, timeout
+        self._breaker = breaker or Breaker()
+        self._threads = threads
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._started = self._idle = 0
+        self._users = 0
+        self._retired = False
+
+    async def review(
+        self, question: str, prefix: str, sentence: str
+    ) -> tuple[Correction | str | Failure, float]:
+        """Return what the corrector said, or how it failed, and the seconds it took."""
+        if (wait := self._breaker.closed_in()) > 0:
+            reason = f"the corrector failed several times in a row; asked again in {wait:.0f} s"
+            return Failure(reason), 0.0
+        begun = time.perf_counter()
+        said: Correction | str | Failure
+        try:
+            async with asyncio.timeout(self.timeout):
+                said = await self._run(question, prefix, sentence)
+        except TimeoutError:
+            said = Failure(f"{LATE}: no word from the corrector in {self.timeout:g} s")
+        if isinstance(said, Failure):
+            self._breaker.failed()
+        else:
+            self._breaker.succeeded()
+        return said, time.perf_counter() - begun
+
+    async def _run(self, question: str, prefix: str, sentence: str) -> Correction | str | Failure:
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[Correction | str | Failure] = loop.create_future()
+
+        def finish(said: Correction | str | Failure) -> None:
+            if not result.done():
+                result.set_result(said)
+
+        def work() -> None:
+            if result.done():  # given up on while it waited for a thread
+                return
+            said: Correction | str | Failure
+            try:
+                said = self.corrector(question, prefix, sentence)
+            except Exception as error:  # noqa: BLE001 - any failure follows the policy
+                said = Failure(f"{type(error).__name__}: {error}")
+            with suppress(RuntimeError):  # the loop has ended; nobody waits for this any more
+                loop.call_soon_threadsafe(finish, said)
+
+        self._jobs.put(work)
+        self._start_thread_if_needed()
+        return await result
+
+    def _start_thread_if_needed(self) -> None:
+        # a thread that waits takes a job 50 times faster than a new one starts
+        if self._jobs.qsize() > self._idle and self._started < self._threads:
+            self._started += 1
+            threading.Thread(target=self._work, daemon=True, name="corrector").start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            job = self._jobs.get()
+            with self._lock:
+                self._idle -= 1
+            if job is None:
+                return
+            job()
+
+    def acquire(self) -> "Reviewer":
+        """Count one answer that uses this corrector."""
+        self._users += 1
+        return self
+
+    def release(self) -> None:
+        """Count one less; a retired corrector is closed with its last answer."""
+        self._users -= 1
+        self._close_if_unused()
+
+    def retire(self) -> None:
+        """Another corrector has taken its place: close it when its last answer has ended."""
+        self._retired = True
+        self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        if self._retired and self._users == 0:
+            for _ in range(self._started):
+                self._jobs.put(None)
+            close: Callable[[], Any] | None = getattr(self.corrector, "close", None)
+            if close is not None:
+                close()
+
+
+def breaks_json(original: str, said: Correction | str | Failure) -> bool:
+    """Return whether a corrector made something else than JSON of JSON."""
+    if isinstance(said, Failure):
+        return False
+    verdict = None if isinstance(said, str) else said.verdict
+    text = said if isinstance(said, str) else getattr(said, "text", "")
+    if verdict in ("drop", "stop") or not isinstance(text, str) or not text or text == original:
+        return False
+    return _is_json(original) and not _is_json(text)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,279 @@
+"""The verbs of training correctors: collect rows, train on them, evaluate the result."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from equipoise.core.config import load_config
+from equipoise.core.console import note, progress
+from equipoise.core.errors import InvalidInput, unknown_name
+from equipoise.core.files import to_json
+from equipoise.core.runs import Run
+from equipoise.systems.stream_aligner.config import StreamAlignerConfig
+
+_ROOM = "stream_aligner"
+WORLDS = ("arithmetic",)
+"""Worlds that `evaluate` knows."""
+
+
+def collect(
+    *,
+    upstream: str,
+    teacher: str,
+    questions: Path,
+    out: Path,
+    rounds: int = 16,
+    mode: str = "stream",
+    on_policy: int = 0,
+    max_tokens: int = 512,
+    preset: str = "tiny",
+    seed: int = 42,
+    device: str = "auto",
+    **changes: str,
+) -> dict[str, Any]:
+    """Run the loop with a teacher in it and write a row for every sentence; resumable.
+
+    Args:
+        upstream: URL#MODEL, local:MODEL, transformers:PATH, replay:FILE, or world:arithmetic (an
+            upstream that adds, and slips at the configuration's world_error_rate).
+        teacher: arithmetic, rules:FILE, oracle:arithmetic, prompted:BACKEND or model:PATH.
+        questions: JSONL with `question` (or `prompt`).
+        out: JSONL of rows; what it holds of the same collection is kept.
+        rounds: most sentences of an answer.
+        mode: stream, or aligner for one row of each whole answer.
+        on_policy: rounds of collecting and training a corrector, which then steers; 0 for none.
+        max_tokens: longest answer.
+        preset: tiny, small or paper: how on-policy correctors are trained.
+        seed: of sampled answers, of the world's slips, and of those trainings.
+        device: where local models compute.
+        **changes: fields of StreamAlignerConfig.
+    """
+    from equipoise.systems.stream_aligner import batch, collecting
+    from equipoise.systems.stream_aligner.teachers import make_teacher
+
+    config = load_config(StreamAlignerConfig, overrides=changes, preset=preset)
+    if mode not in ("stream", "aligner"):
+        raise unknown_name("mode", mode, ("stream", "aligner"))
+    if on_policy < 0 or (on_policy and mode == "aligner"):
+        raise InvalidInput(f"on_policy is {on_policy}; it must be >= 0, and 0 in mode aligner")
+    asked = batch.read_questions(questions)
+    places = {"device": device} if teacher.startswith("prompted:") else {}
+    labels = make_teacher(teacher, **places)
+    settings = {
+        "upstream": upstream,
+        "teacher": teacher,
+        "seed": seed,
+        "max_tokens": max_tokens,
+        "world_error_rate": config.world_error_rate,
+    }
+    opened = _open(upstream, config, max_tokens=max_tokens, seed=seed, device=device)
+    with opened as source, progress("questions", len(asked) * max(1, on_policy)) as bar:
+        if on_policy:
+            from equipoise.systems.stream_aligner.on_policy import collect_on_policy
+
+            done = collect_on_policy(
+                asked,
+                source,
+                labels,
+                out,
+                config,
+                count=on_policy,
+                settings=settings,
+                rounds=rounds,
+                seed=seed,
+                device=device,
+                advance=bar.advance,
+            )
+            counts = [_counts(found) for found in done.rounds]
+            return _summed(out, counts) | {"rounds": counts, "corrector": str(done.corrector)}
+        found = collecting.collect_file(
+            asked,
+            source,
+            labels,
+            out,
+            settings=settings,
+            rounds=rounds,
+            mode=mode,
+            source=teacher.partition(":")[0],
+            advance=bar.advance,
+        )
+    return _summed(out, [_counts(found)])
+
+
+def train(
+    rows: Path,
+    *,
+    base: str | None = None,
+    identity_share: float | None = None,
+    schedule: str | None = None,
+    lora: bool = False,
+    full: bool = False,
+    keep_going: bool = False,
+    preset: str = "tiny",
+    seed: int = 42,
+    out: Path | None = None,
+    device: str = "auto",
+    **changes: str,
+) -> dict[str, Any]:
+    """Train a corrector on rows; the same line with --out continues an interrupted training.
+
+    Args:
+        rows: file of correction rows or comparison records.
+        base: scratch (a small decoder over bytes), or a model's name or path.
+        identity_share: part of the training whose target is the sentence itself.
+        schedule: warmup (that part comes first) or mixed (that share of every batch).
+        lora: train an adapter, where the base is a model; the default but in preset paper.
+        full: train all its weights instead.
+        keep_going: use the good rows of a file with more than 1 % broken ones.
+        preset: tiny (own decoder), small (SmolLM2-135M with an adapter) or paper.
+        seed: of weights, order and mixture.
+        out: run folder; an interrupted run in it is continued.
+        device: where to compute.
+        **changes: fields of StreamAlignerConfig.
+    """
+    from equipoise.systems.stream_aligner.rows import read_rows
+
+    begun = time.monotonic()
+    if full and lora:
+        raise InvalidInput("give --lora or --full, not both")
+    named = {
+        "base": base,
+        "identity_share": identity_share,
+        "schedule": schedule,
+        "adapter": lora if lora or full else None,
+    }
+    given = {name: value for name, value in named.items() if value is not None}
+    config = load_config(StreamAlignerConfig, overrides={**changes, **given}, preset=preset)
+    read = read_rows(rows, keep_going=keep_going)
+    for line, reason in read.broken[:10]:
+        note(f"{rows}, line {line}: {reason}")
+    with Run.create(_ROOM, "train", config, preset=preset, seed=seed, folder=out) as run:
+        trained, losses = _training(config, read, run, seed, device)
+        measured = {
+            "rows": len(read.rows) - trained.too_long,
+            "too_long": trained.too_long,
+            "broken": len(read.broken),
+            "style": read.style,
+            "base": config.base,
+            "steps": trained.steps,
+            "first_loss": losses[0],
+            "loss": sum(losses[-10:]) / len(losses[-10:]),
+            "parameters": sum(p.numel() for p in trained.network.module.parameters()),
+        }
+        run.finish({"measured": measured, "units": {"loss": "nats a target token"}})
+    return {
+        "run": str(run.path),
+        "checkpoint": str(trained.checkpoint),
+        **measured,
+        "seconds": time.monotonic() - begun,
+    }
+
+
+def evaluate(
+    *,
+    corrector: str,
+    world: str = "arithmetic",
+    methods: str = "raw,aligner,post-hoc,stream,oracle",
+    aligner: str | None = None,
+    prompted: str | None = None,
+    questions: int | None = None,
+    preset: str = "tiny",
+    seed: int = 0,
+    out: Path | None = None,
+    device: str = "auto",
+    **changes: str,
+) -> dict[str, Any]:
+    """Measure a corrector on a world whose right answers are known, method by method.
+
+    Args:
+        corrector: identity, arithmetic, rules:FILE, prompted:BACKEND or model:PATH.
+        world: arithmetic.
+        methods: names joined by commas: raw, aligner, post-hoc, stream, prompted, oracle.
+        aligner: corrector of whole answers for the method aligner; the same one by default.
+        prompted: instruction-prompted model for the method prompted.
+        questions: how many; the configuration's world_answers by default.
+        preset: tiny, small or paper.
+        seed: of questions and slips.
+        out: run folder.
+        device: where local models compute.
+        **changes: fields of StreamAlignerConfig: steps, error_rate, world_largest.
+    """
+    from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
+    from equipoise.systems.stream_aligner.evaluating import evaluate_arithmetic
+
+    if world not in WORLDS:
+        raise unknown_name("world", world, WORLDS)
+    config = load_config(StreamAlignerConfig, overrides=changes, preset=preset)
+    chosen = [name.strip() for name in methods.split(",") if name.strip()]
+    specs = {"corrector": corrector, "aligner": aligner, "prompted": prompted}
+    made = {name: _corrector(spec, device) for name, spec in specs.items() if spec}
+    place = ArithmeticWorld(config.steps, config.world_largest, config.error_rate, seed)
+    asked = place.questions(questions or config.world_answers, seed)
+    with Run.create(_ROOM, "evaluate", config, preset=preset, seed=seed, folder=out) as run:
+        with progress("answers", len(asked) * len(chosen)) as bar:
+            found = evaluate_arithmetic(
+                place,
+                asked,
+                made["corrector"],
+                methods=chosen,
+                aligner=made.get("aligner"),
+                prompted=made.get("prompted"),
+                advance=bar.advance,
+            )
+        measured = {"world": world, "corrector": corrector, **found}
+        run.finish({"measured": measured})
+    return {"run": str(run.path), **to_json(measured)}
+
+
+def _open(upstream: str, config: StreamAlignerConfig, *, max_tokens: int, seed: int, device: str):
+    """Open an upstream by its spec, `world:` ones included."""
+    from contextlib import nullcontext
+
+    from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
+    from equipoise.systems.stream_aligner.upstreams import open_upstream
+
+    kind, _, name = upstream.partition(":")
+    if kind != "world":
+        return open_upstream(upstream, max_tokens=max_tokens, seed=seed, device=device)
+    if name not in WORLDS:
+        raise unknown_name("world", name, WORLDS)
+    return nullcontext(ArithmeticWorld(error_rate=config.world_error_rate, seed=seed).upstream)
+
+
+def _corrector(spec: str, device: str) -> Any:
+    from equipoise.systems.stream_aligner.correctors import make_corrector
+
+    places = {"device": device} if spec.startswith(("prompted:", "model:")) else {}
+    return make_corrector(spec, **places)
+
+
+def _training(config: StreamAlignerConfig, read: Any, run: Run, seed: int, device: str) -> Any:
+    """Run the training loop under a progress bar; return what it trained, and all losses."""
+    from equipoise.systems.stream_aligner.train import train as training
+
+    losses: list[float] = []
+    loop = training(config, read.rows, style=read.style, seed=seed, out=run.path, device=device)
+    with progress("training steps") as bar:
+        while True:
+            try:
+                record = next(loop)
+            except StopIteration as end:
+                return end.value, losses
+            losses.append(record["loss"])
+            bar.describe(f"training, loss {record['loss']:.3f}")
+            bar.advance()
+
+
+def _counts(found: Any) -> dict[str, int]:
+    names = {"copy": "copies", "edit": "edits", "drop": "drops", "stop": "stops"}
+    return {
+        "questions": found.questions,
+        "rows": found.rows,
+        **{plural: found.verdicts.get(name, 0) for name, plural in names.items()},
+        "unparsed": found.unparsed,
+    }
+
+
+def _summed(out: Path, counts: list[dict[str, int]]) -> dict[str, Any]:
+    total = {name: sum(each[name] for each in counts) for name in counts[0]}
+    return {"out": str(out), **total}
