@@ -242,7 +242,8 @@ def test_reproduce_and_its_resume(tmp_path: Path) -> None:
     assert measured["induction"]["worlds"] == 3
     assert result["published"]
     assert Path(result["report"]).exists()
-    again = commands.reproduce(only=("arithmetic",), out=tmp_path / "sums", answers="400")
+    short: dict[str, Any] = {"answers": "400", "world_questions": "4", "world_answers": "3"}
+    again = commands.reproduce(only=("arithmetic",), out=tmp_path / "sums", **short)
     assert again["measured"]["arithmetic"]["covered"] == 3
     with pytest.raises(InvalidInput, match="unknown experiment 'inductoin': did you mean"):
         commands.reproduce(only=("inductoin",), out=tmp_path / "new")

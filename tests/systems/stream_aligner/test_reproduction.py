@@ -16,8 +16,8 @@ SMALL = StreamAlignerConfig.preset(
     answers=150,
     steps=4,
     world_decoder=DecoderShape(width=8, layers=1, heads=1, window=2),
-    world_questions=8,
-    world_answers=6,
+    world_questions=4,
+    world_answers=4,
     world_epochs=1,
     compare_schedules=True,
     rewriting_aligner=True,
@@ -33,7 +33,8 @@ def test_equal_seeds_give_equal_results(name: str) -> None:
     assert json.loads(json.dumps(to_json(first))) == to_json(first)
     calls = {"induction": 2, "arithmetic": 4, "identity": 4, "latency": len(LATENCY_POINTS)}
     assert name not in calls or len(done) == calls[name]
-    if name != "latency":  # at copy rates of 0 and 1 the timeline has no chance in it
+    # at copy rates of 0 and 1 the timeline has no chance in it; two steps of training copy nothing
+    if name not in ("latency", "identity"):
         assert EXPERIMENTS[name](SMALL, 4, lambda: None) != first
 
 
