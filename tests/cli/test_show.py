@@ -35,10 +35,19 @@ def test_a_wide_terminal_gets_every_column(printed):
 
 
 def test_numbers_are_never_broken_and_what_does_not_fit_is_named(printed):
-    out = printed({"rows": ROWS}, 44)
+    out = printed({"rows": ROWS}, 36)
     assert "0.1235" in out
     assert "not shown: low, note (--json has all)" in out
-    assert all(len(line) <= 44 for line in out.splitlines() if "not shown" not in line)
+    assert all(len(line) <= 36 for line in out.splitlines() if "not shown" not in line)
+
+
+def test_a_table_shown_whole_leaves_nothing_out(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "44")
+    show({"rows": ROWS * 20}, whole=True)
+    out = capsys.readouterr().out
+    assert "not shown" not in out
+    assert "more (" not in out
+    assert sum("ridge" in line for line in out.splitlines()) == 20
 
 
 def test_a_very_narrow_terminal_keeps_the_first_column(printed):

@@ -206,7 +206,7 @@ def _show_fields(words: Sequence[str]) -> None:
         from equipoise.cli.show import show
 
         if rows := option_rows(room, words[1]):
-            show({"Configuration fields, by preset": rows})
+            show({"Configuration fields, by preset": rows}, whole=True)
 
 
 def _finish(result: Any, as_json: bool) -> None:

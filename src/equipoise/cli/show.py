@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _ROWS = 40
-_FOLD = 24
+_FOLD = 14
 
 
-def show(result: Any) -> None:
-    """Print a result on standard output: text as it is, rows as tables, the rest by name."""
+def show(result: Any, *, whole: bool = False) -> None:
+    """Print a result on standard output: text as it is, rows as tables, the rest by name.
+
+    A table shows what fits the terminal and says what it leaves out, unless `whole`.
+    """
     if not isinstance(result, Mapping):
         print(result)  # noqa: T201
         return
@@ -21,7 +24,7 @@ def show(result: Any) -> None:
     scalars = {key: value for key, value in result.items() if not _is_rows(value)}
     for key, value in result.items():
         if _is_rows(value):
-            _table(console, key, value)
+            _table(console, key, value, whole)
     width = max((len(key) for key in scalars), default=0)
     for key, value in scalars.items():
         if isinstance(value, Mapping) and value:
@@ -39,11 +42,11 @@ def _is_rows(value: Any) -> bool:
     )
 
 
-def _table(console: Any, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def _table(console: Any, title: str, rows: Sequence[Mapping[str, Any]], whole: bool) -> None:
     from rich import box
     from rich.table import Table
 
-    shown = rows[:_ROWS]
+    shown = rows if whole else rows[:_ROWS]
     cells: dict[str, list[str]] = {}
     for column in dict.fromkeys(key for row in rows for key in row):
         cells[column] = [_cell(row.get(column)) for row in shown]
@@ -51,7 +54,7 @@ def _table(console: Any, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         column: all(isinstance(row.get(column), (int, float, type(None))) for row in rows)
         for column in cells
     }
-    kept = _fitting(cells, numeric, console.width)
+    kept = list(cells) if whole else _fitting(cells, numeric, console.width)
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in kept:
         if numeric[column]:
@@ -63,8 +66,8 @@ def _table(console: Any, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     console.print(table, soft_wrap=False)
     if len(kept) < len(cells):
         console.print(f"not shown: {', '.join(c for c in cells if c not in kept)} (--json has all)")
-    if len(rows) > _ROWS:
-        console.print(f"... and {len(rows) - _ROWS} more (--json has all)")
+    if len(shown) < len(rows):
+        console.print(f"... and {len(rows) - len(shown)} more (--json has all)")
 
 
 def _fitting(cells: Mapping[str, list[str]], numeric: Mapping[str, bool], width: int) -> list[str]:
