@@ -79,3 +79,22 @@ def test_a_fault_inside_gives_the_place_back():
 def test_limits_are_checked(concurrent, queue):
     with pytest.raises(InvalidInput, match="must be >= 1 and >= 0"):
         Admission(concurrent, queue)
+
+
+def test_one_who_gives_up_while_another_leaves_is_only_cancelled():
+    async def work():
+        admission, go = Admission(1, 2), asyncio.Event()
+
+        async def visit():
+            async with admission.admitted():
+                await go.wait()
+
+        inside, waits = asyncio.create_task(visit()), asyncio.create_task(visit())
+        await asyncio.sleep(0)
+        go.set()  # who is inside runs next ...
+        waits.cancel()  # ... and finds waiting who does not wait any more
+        done = await asyncio.gather(inside, waits, return_exceptions=True)
+        assert isinstance(done[1], asyncio.CancelledError)
+        assert (admission.active, admission.waiting) == (0, 0)
+
+    asyncio.run(work())

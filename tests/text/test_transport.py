@@ -86,6 +86,13 @@ def test_retry_after_as_a_date_is_obeyed(server, replies):
     assert len(server.requests) == 1
 
 
+def test_a_retry_after_that_is_no_number_asks_for_nothing(server, replies):
+    server.answer = lambda path, body: replies.json({}, 429, Retry_After="\u00b2")
+    with pytest.raises(HttpStatusError) as caught:
+        ask(server, tries=1)
+    assert caught.value.retry_after is None
+
+
 def test_the_wait_a_server_asks_for_is_told_to_who_tries_again(server, replies):
     server.answer = lambda path, body: replies.json({}, 429, Retry_After="0.4")
     with pytest.raises(HttpStatusError) as caught:
@@ -154,10 +161,11 @@ def test_garbage_in_a_stream_is_said(server, replies, data):
         events(server)
 
 
-def test_an_error_event_is_said(server, replies):
-    data = b'data: {"error": {"message": "out of memory"}}\n\n'
+@pytest.mark.parametrize("said", ["out of memory", "half a character: \\ud800"])
+def test_an_error_event_is_said(server, replies, said):
+    data = f'data: {{"error": {{"message": "{said}"}}}}\n\n'.encode()
     server.answer = lambda path, body: replies.raw(200, [data], "text/event-stream")
-    with pytest.raises(RunFailed, match="reported an error while answering: out of memory"):
+    with pytest.raises(RunFailed, match=f"error while answering: {said[:12]}"):
         events(server)
 
 

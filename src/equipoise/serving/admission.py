@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from equipoise.core.errors import InvalidInput, RunFailed
 
@@ -67,7 +67,8 @@ class Admission:
             if turn.done() and not turn.cancelled():
                 self._leave()
             else:
-                self._waiting.remove(turn)
+                with suppress(ValueError):  # who left just now has passed it over
+                    self._waiting.remove(turn)
             raise
 
     def _leave(self) -> None:

@@ -227,7 +227,7 @@ class Transport:
         if response.status_code != 429 and response.status_code < 500:
             return None
         given = response.headers.get("retry-after", "").strip()
-        if given.replace(".", "", 1).isdigit():
+        if given.replace(".", "", 1).isdecimal():
             return float(given)
         with contextlib.suppress(TypeError, ValueError):
             return max(0.0, email.utils.parsedate_to_datetime(given).timestamp() - time.time())
@@ -242,7 +242,7 @@ class Transport:
         with contextlib.suppress(ValueError, AttributeError, TypeError, LookupError):
             problem = json.loads(raw)["error"]
             message = problem if isinstance(problem, str) else problem["message"]
-            detail = self._excerpt(str(message).encode())
+            detail = self._excerpt(str(message).encode("utf-8", "replace"))
         todo = ""
         if status in (401, 403):
             todo = f"; set the key in the environment variable {self._key_env or '(api_key_env)'}"
@@ -281,9 +281,8 @@ class Transport:
             )
         if problem := value.get("error"):
             text = problem.get("message", problem) if isinstance(problem, dict) else problem
-            raise RunFailed(
-                f"{self.url} reported an error while answering: {self._excerpt(str(text).encode())}"
-            )
+            said = self._excerpt(str(text).encode("utf-8", "replace"))
+            raise RunFailed(f"{self.url} reported an error while answering: {said}")
         return value
 
     def _excerpt(self, raw: bytes) -> str:

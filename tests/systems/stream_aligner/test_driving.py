@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equipoise.core.errors import RunFailed
-from equipoise.systems.stream_aligner import align
+from equipoise.systems.stream_aligner import Correction, align
 from equipoise.systems.stream_aligner.breakers import Breaker
 from equipoise.systems.stream_aligner.driving import drive, stop
 from equipoise.systems.stream_aligner.loop import End, Failure, LoopOptions, review_loop
@@ -257,6 +257,7 @@ def test_a_breaker_opens_lets_one_try_and_closes():
 def test_what_breaks_json(said, broken):
     assert breaks_json('{"a": 1}', said) is broken
     assert not breaks_json("it was none", said)
+    assert not breaks_json("[" * 50_000, said), "too deep to be read, so nobody's JSON"
 
 
 def test_reviews_run_beside_the_loop_and_in_bounded_number():
@@ -277,7 +278,7 @@ def test_reviews_run_beside_the_loop_and_in_bounded_number():
     async def work():
         reviewer = Reviewer(corrector, threads=3)
         said = await asyncio.gather(*(reviewer.review("q", "", str(i)) for i in range(9)))
-        assert [text for text, _ in said] == [str(i) for i in range(9)]
+        assert [word for word, _ in said] == [Correction(str(i), "copy") for i in range(9)]
         assert all(seconds >= 0.02 for _, seconds in said)
 
     asyncio.run(work())

@@ -9,10 +9,12 @@ import httpx2
 import pytest
 
 from equipoise.systems.stream_aligner import Correction, ProxyConfig, create_app
+from equipoise.text.prefill import Continuation
 from tests.systems.stream_aligner.scripted import (
     DONE,
     QUESTION,
     Finish,
+    Raw,
     ScriptedUpstream,
     Step,
     Usage,
@@ -259,6 +261,48 @@ def test_tool_calls_pass_as_they_are_and_in_order():
     run(work())
 
 
+@pytest.mark.parametrize(
+    ("said", "policy", "shown", "passed", "reason"),
+    [
+        (Correction("No.", "stop"), "closed", "No.", False, "stop"),
+        (None, "closed", "", False, "content_filter"),
+        (None, "static", "Sorry.", False, "content_filter"),
+        (None, "open", "I will look.", True, "tool_calls"),
+        ("", "closed", "", False, "content_filter"),
+        ("I look.", "closed", "I look.", True, "tool_calls"),
+    ],
+)
+def test_no_tool_call_follows_a_refused_text(said, policy, shown, passed, reason):
+    def script(body, number):
+        return ["I will look.", {"tool_calls": [CALL]}, Finish("tool_calls"), DONE]
+
+    async def work():
+        options = {"on_failure": policy, "static_text": "Sorry."}
+        async with proxied(script, lambda q, p, s: said, **options) as proxy:
+            streamed = await proxy.stream()
+            assert (streamed.text, streamed.finish_reason) == (shown, reason)
+            assert any("tool_calls" in delta for delta in streamed.deltas) is passed
+
+    run(work())
+
+
+def test_usage_counts_tool_calls_and_no_token_of_an_edit_twice():
+    def script(body, number):
+        call = {"tool_calls": [CALL]}
+        said = [call, Finish("tool_calls")] if body.get("tools") else ["So it", " is.", Finish()]
+        return [*said, Usage(7, 9), DONE]
+
+    async def work():
+        async with proxied(script, lambda q, p, s: "So.") as proxy:
+            called = (await proxy.chat(tools=[{"type": "function"}])).json()["usage"]
+            assert called == {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}
+            edited = (await proxy.chat()).json()
+            assert edited["choices"][0]["message"]["content"] == "So."
+            assert edited["usage"]["prompt_tokens"] == 7
+
+    run(work())
+
+
 def test_tool_calls_without_text_are_not_held():
     def script(body, number):
         return [{"tool_calls": [CALL]}, Step(), Finish("tool_calls"), DONE]
@@ -334,6 +378,20 @@ def test_reasoning_is_hidden_passed_or_reviewed(how, shown):
     run(work())
 
 
+def test_a_failed_review_of_reasoning_shows_the_static_text():
+    def script(body, number):
+        return [{"reasoning_content": "Hm. "}, "Yes.", Finish(), DONE]
+
+    async def work():
+        options = {"reasoning": "review", "on_failure": "static", "static_text": "Sorry."}
+        async with proxied(script, lambda q, p, s: None, **options) as proxy:
+            streamed = await proxy.stream()
+            assert (streamed.text, streamed.finish_reason) == ("Sorry.", "content_filter")
+            assert not any("reasoning_content" in delta for delta in streamed.deltas)
+
+    run(work())
+
+
 def test_modes_detect_off_aligner_and_rounds():
     def upper(question, prefix, sentence):
         return sentence.upper()
@@ -384,6 +442,35 @@ def test_a_client_may_begin_the_answer():
             streamed = await proxy.stream(messages=begun)
             assert streamed.text == "a b. d."
             assert proxy.upstream.bodies[1]["messages"][-1]["content"] == "Well: a b."
+            parts = [{"type": "text", "text": "Well"}, {"type": "text", "text": ": "}]
+            script.extend(script[:2])
+            await proxy.stream(messages=[*QUESTION, {"role": "assistant", "content": parts}])
+            assert proxy.upstream.bodies[2]["messages"][-1]["content"] == parts
+            assert proxy.upstream.bodies[3]["messages"][-1]["content"] == "Well: a b."
+
+    run(work())
+
+
+ENDS_AT_ONCE = b'data: {"choices": [{"delta": {"content": "Un"}, "finish_reason": "length"}]}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [
+        (["Un", "o. T", "wo.", Finish(), DONE], "Uno. Two."),
+        (["Un", Finish("length"), DONE], "Uno.Un"),
+        ([Raw(ENDS_AT_ONCE), DONE], "Uno.Un"),
+        (["Un", DONE], "Uno.Un"),
+    ],
+)
+def test_a_repeated_beginning_is_cut_and_what_only_looks_like_one_is_kept(pieces, shown):
+    def script(body, number):
+        return ["One.", " So.", Finish(), DONE] if number == 0 else pieces
+
+    async def work():
+        async with proxied(script, lambda q, p, s: s.replace("One", "Uno")) as proxy:
+            proxy.app.state.desk.upstream._way = Continuation("assistant", echo=True)
+            assert (await proxy.stream()).text == shown
 
     run(work())
 

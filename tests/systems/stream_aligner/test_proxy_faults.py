@@ -75,6 +75,22 @@ def test_unusable_fields_are_named_and_the_upstream_is_not_asked(fields, param):
     run(work())
 
 
+@pytest.mark.parametrize("number", ["NaN", "1e999"])
+def test_numbers_that_are_no_json_are_named(number):
+    async def work():
+        async with proxied(saying(TEXT)) as proxy:
+            body = json.dumps({"messages": QUESTION, "temperature": 0})
+            raw = body.replace('"temperature": 0', f'"temperature": {number}')
+            answer = await proxy.client.post("/v1/chat/completions", content=raw)
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, "temperature")
+            asked = {"prompt": "x", "logprobs": 0}
+            answer = await proxy.client.post("/v1/completions", json=asked)
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, "logprobs")
+            assert not proxy.upstream.bodies
+
+    run(work())
+
+
 def test_bodies_that_are_no_requests():
     async def work():
         async with proxied(saying(TEXT), max_body=2000) as proxy:
@@ -244,7 +260,11 @@ def hanging(question, prefix, sentence):
     return sentence
 
 
-@pytest.mark.parametrize("corrector", [failing, hanging])
+def numb(question, prefix, sentence):
+    return 5 if "Two" in sentence else sentence
+
+
+@pytest.mark.parametrize("corrector", [failing, hanging, numb])
 @pytest.mark.parametrize(
     ("policy", "shown", "reason"),
     [
@@ -290,6 +310,48 @@ def test_a_hanging_corrector_keeps_its_threads_and_opens_its_breaker():
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         assert not thread.is_alive(), "a retired corrector keeps no thread"
+
+
+@pytest.mark.parametrize("data", ['{"x": "sk-theirs"}', '{"error": "sk-theirs"}', "sk-theirs"])
+def test_no_answer_of_the_upstream_shows_its_key(data, monkeypatch):
+    monkeypatch.setenv("UPSTREAM_KEY", "sk-theirs")
+
+    async def work():
+        script = [Raw(f"data: {data}\n\n".encode())]
+        async with proxied(lambda b, n: script, upstream_key_env="UPSTREAM_KEY") as proxy:
+            answer = await proxy.chat()
+            assert answer.status_code == 502
+            assert "[key]" in answer.text
+            assert "sk-theirs" not in answer.text
+
+    run(work())
+
+
+def test_half_a_character_of_a_corrector_is_replaced_before_it_is_fed_back():
+    async def work():
+        async with proxied(saying(TEXT), lambda q, p, s: s.replace("One", "\ud800")) as proxy:
+            streamed = await proxy.stream()
+            assert streamed.text == "\ufffd is here. Two is there."
+            assert proxy.upstream.bodies[1]["messages"][-1]["content"] == "\ufffd is here."
+
+    run(work())
+
+
+def test_a_try_after_an_opening_is_no_failure_when_an_edit_abandons_it():
+    def script(body, number):
+        return ["One.", " Two.", Stall()] if number == 0 else [" Two.", Finish(), DONE]
+
+    async def work():
+        async with proxied(script, lambda q, p, s: s.replace("One", "Uno")) as proxy:
+            breaker = proxy.app.state.desk.upstream._breaker
+            for _ in range(5):
+                breaker.failed()
+            breaker._open_until = 0.0  # it has been open long enough
+            streamed = await proxy.stream()
+            assert (streamed.text, streamed.error) == ("Uno. Two.", None)
+            assert breaker.closed_in() == 0
+
+    run(work())
 
 
 def test_a_full_disk_follows_the_policy_and_turns_readiness_red(tmp_path):
@@ -368,6 +430,23 @@ def test_keys_rates_and_their_reloading(tmp_path, monkeypatch):
             assert opened.status_code == 303
             assert (await proxy.client.get("/diff")).status_code == 200, "the cookie proves it"
             assert "key-new" not in str(proxy.client.cookies)
+
+    run(work())
+
+
+def test_a_broken_configuration_keeps_no_withdrawn_key(tmp_path):
+    keys, file = tmp_path / "keys.json", tmp_path / "proxy.toml"
+    keys.write_text(json.dumps([{"name": "ann", "sha256": sha("key-a")}]))
+    file.write_text("max_chars = 300")
+
+    async def work():
+        async with proxied(saying(TEXT), keys=keys, config=file) as proxy:
+            headers = {"authorization": "Bearer key-a"}
+            assert (await proxy.client.get("/v1/models", headers=headers)).status_code == 200
+            file.write_text("max_chars = [broken")
+            assert (await proxy.client.get("/v1/models", headers=headers)).status_code == 200
+            keys.write_text("[]")
+            assert (await proxy.client.get("/v1/models", headers=headers)).status_code == 401
 
     run(work())
 

@@ -149,7 +149,7 @@ class AnswerSession:
 
     def _ended_by_upstream(self, answer: Answer) -> bool:
         last = answer.steps[-1].verdict if answer.steps else "copy"
-        refused = last == "unreviewed" and answer.finish_reason == "content_filter"
+        refused = last in ("unreviewed", "drop") and answer.finish_reason == "content_filter"
         return self._end is not None and last != "stop" and not refused
 
     # --- the loop's source
@@ -157,7 +157,7 @@ class AnswerSession:
     def _begin_stream(self) -> None:
         self._stream: ReadAhead | None = None
         self._tally = TokenTally()
-        self._hidden = 0
+        self._thought_tokens = self._call_tokens = 0
         self._end: End | None = None
         self._reason: str | None = None
         self._scanner = StopScanner(self._request.stop)
@@ -165,6 +165,7 @@ class AnswerSession:
         self._held: deque[tuple[int, Mapping[str, Any]]] = deque()
         self._stream_usage: Mapping[str, Any] | None = None
         self._stream_tokens = 0  # shown unchanged from this stream
+        self._begun_tokens = self.answer_tokens  # of the begun answer, which its prompt holds
         self._accounted = True
 
     async def open(self, prefix: str) -> None:
@@ -221,7 +222,7 @@ class AnswerSession:
         if stream is None:
             return 0
         ahead = stream.waiting_characters
-        self._hidden = stream.hidden_tokens
+        self._thought_tokens, self._call_tokens = stream.thought_tokens, stream.call_tokens
         await stream.close()
         return ahead
 
@@ -232,20 +233,25 @@ class AnswerSession:
         self._accounted = True
         tally = self._tally
         if self._stream is not None:
-            self._hidden = self._stream.hidden_tokens
+            self._thought_tokens = self._stream.thought_tokens
+            self._call_tokens = self._stream.call_tokens
         usage = self._stream_usage or {}
         completed = usage.get("completion_tokens")
         prompt = usage.get("prompt_tokens")
-        taken = tally.tokens + self._hidden
+        taken = tally.tokens + self._thought_tokens + self._call_tokens
         self.counts["upstream_tokens"] += completed if isinstance(completed, int) else taken
         self.counts["discarded_tokens"] += max(0, tally.tokens - tally.until(self._consumed))
         details = usage.get("prompt_tokens_details")
         if isinstance(details, Mapping) and isinstance(details.get("cached_tokens"), int):
             self.counts["cached_tokens"] += details["cached_tokens"]
         if self._prompt_tokens is None and isinstance(prompt, int):
-            self._prompt_tokens = max(0, prompt - (self.answer_tokens - self._stream_tokens))
-        all_shown = self._stream_tokens == tally.tokens and self._consumed == tally.characters
-        if isinstance(completed, int) and all_shown and self._hidden == 0:
+            self._prompt_tokens = max(0, prompt - self._begun_tokens)
+        all_shown = (
+            self._stream_tokens == tally.tokens + self._call_tokens
+            and self._consumed == tally.characters
+            and self._thought_tokens == 0
+        )
+        if isinstance(completed, int) and all_shown:
             self.answer_tokens += completed - self._stream_tokens  # the upstream counts better
 
     # --- reviews and emissions
@@ -285,7 +291,14 @@ class AnswerSession:
         self._review = None
         if self._shown.stopped:
             raise _Ended("stop")
-        await self._release_calls()
+        if self._lets_calls_pass(step, text):
+            await self._release_calls()
+
+    def _lets_calls_pass(self, step: Step, text: str) -> bool:
+        """Return whether tool calls may follow: not what stopped, dropped or refused its text."""
+        if self._options.mode == "detect" or step.verdict in ("copy", "edit"):
+            return True
+        return step.verdict == "unreviewed" and text == step.segment.raw
 
     def _record(self, step: Step) -> bool:
         """Record a step before it is shown; return False where that failed and must not."""
@@ -302,6 +315,8 @@ class AnswerSession:
         """Pass on the tool calls before which all text has been decided."""
         while self._held and (everything or self._held[0][0] <= self._consumed):
             self._calls_passed = True
+            self._stream_tokens += 1
+            self.answer_tokens += 1
             await self._put(Passed(self._held.popleft()[1]))
 
     async def _think(self, text: str) -> None:
@@ -337,6 +352,8 @@ class AnswerSession:
             kept = self._record(step)
             self._review = None
             if not kept or (verdict == "unreviewed" and self._config.on_failure != "open"):
+                if self._config.on_failure == "static" and self._config.static_text:
+                    await self._put(Shown(self._config.static_text))
                 raise _Ended("content_filter")
             text = correction.text
             if verdict == "stop":

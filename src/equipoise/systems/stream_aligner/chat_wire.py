@@ -94,22 +94,28 @@ def _read_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise bad(f"the body is {type(body).__name__}; it must be an object")
     try:
-        json.dumps(body, ensure_ascii=False).encode()
+        _check_sendable(body)
     except UnicodeEncodeError:
         raise bad(
-            "the body holds a lone surrogate, which is no valid Unicode", _surrogate(body)
+            "the body holds a lone surrogate, which is no valid Unicode", _not_sendable(body)
         ) from None
-    except (ValueError, RecursionError):
+    except RecursionError:
         raise bad("the body is nested too deeply") from None
+    except ValueError:  # Python's reader takes them, no writer does
+        raise bad("NaN and infinity are no numbers of JSON", _not_sendable(body)) from None
     return body
 
 
-def _surrogate(body: Mapping[str, Any]) -> str | None:
-    """Return the field that holds half of a surrogate pair."""
+def _check_sendable(value: Any) -> None:
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _not_sendable(body: Mapping[str, Any]) -> str | None:
+    """Return the field that cannot be sent on."""
     for name, value in body.items():
         try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
+            _check_sendable(value)
+        except ValueError:
             return name
     return None
 
@@ -212,7 +218,8 @@ def _check_prompt(body: Mapping[str, Any]) -> str:
     if not isinstance(prompt, str):
         raise bad("prompt must be one text: token ids and batches cannot be reviewed", "prompt")
     for name in ("logprobs", "echo", "suffix"):
-        if body.get(name) not in (None, False, ""):
+        value = body.get(name)
+        if value is not None and value is not False and value != "":  # logprobs=0 asks for some
             raise bad(f"{name} is not supported: only reviewed text is answered", name)
     return prompt
 

@@ -65,7 +65,7 @@ class ReadAhead:
         self._error: BaseException | None = None
         self._ended = False
         self.tally = TokenTally()
-        self.hidden_tokens = 0  # of reasoning and tool calls
+        self.thought_tokens = self.call_tokens = 0  # a piece of either is one
         self._task = asyncio.create_task(self._pump())
 
     @property
@@ -105,8 +105,8 @@ class ReadAhead:
                 part = await anext(self._parts)
                 if part.text:
                     self.tally.add(part.text)
-                if part.reasoning or part.calls:
-                    self.hidden_tokens += 1
+                self.thought_tokens += bool(part.reasoning)
+                self.call_tokens += bool(part.calls)
                 self._queue.append(part)
                 self._size += _weight(part)
                 self._changed.set()

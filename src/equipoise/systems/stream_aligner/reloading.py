@@ -56,10 +56,17 @@ class Reloader:
     def reload(self, *, all_of_it: bool = False) -> None:
         """Read again what has changed, or everything; may take as long as loading a corrector."""
         with self._lock:
+            try:  # alone and first: nothing else that is broken or slow keeps a withdrawn key
+                if all_of_it or self.keys.changed():
+                    self.keys.reload()
+            except EquipoiseError as error:
+                note(f"not reloaded, the keys before stay: {error}")
             try:
                 self._reload(all_of_it)
             except EquipoiseError as error:
                 note(f"not reloaded, the settings before stay: {error}")
+            else:
+                note("reloaded")
 
     def _reload(self, all_of_it: bool) -> None:
         old, stamps = self.settings, _stamps(self.settings.config)
@@ -67,8 +74,6 @@ class Reloader:
         config = _kept(self._given.resolved(), old.config)
         if config.keys != old.config.keys:
             self.keys = _make_keys(config)
-        elif all_of_it or self.keys.changed():
-            self.keys.reload()
         corrector_changed = (
             all_of_it
             or config.corrector != old.config.corrector
@@ -80,7 +85,6 @@ class Reloader:
         self._stamps = _stamps(config)
         if corrector_changed:
             old.reviewer.retire()
-        note("reloaded")
 
 
 def _kept(new: ProxyConfig, old: ProxyConfig) -> ProxyConfig:

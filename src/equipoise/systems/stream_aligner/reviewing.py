@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from equipoise.systems.stream_aligner.breakers import Breaker
-from equipoise.systems.stream_aligner.correction import Correction, Corrector
+from equipoise.systems.stream_aligner.correction import Correction, Corrector, settled
 from equipoise.systems.stream_aligner.events import LATE
 from equipoise.systems.stream_aligner.loop import Failure
+from equipoise.systems.stream_aligner.upstream_parts import whole_characters
 
 
 class Reviewer:
@@ -83,7 +85,8 @@ class Reviewer:
                 return
             said: Correction | str | Failure
             try:
-                said = self.corrector(question, prefix, sentence)
+                found = settled(self.corrector(question, prefix, sentence), sentence)
+                said = replace(found, text=whole_characters(found.text))
             except Exception as error:  # noqa: BLE001 - any failure follows the policy
                 said = Failure(f"{type(error).__name__}: {error}")
             with suppress(RuntimeError):  # the loop has ended; nobody waits for this any more
@@ -148,6 +151,6 @@ def breaks_json(original: str, said: Correction | str | Failure) -> bool:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

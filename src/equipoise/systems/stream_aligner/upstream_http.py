@@ -6,6 +6,7 @@ first (which is then cut away) or opens a new turn.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -107,7 +108,7 @@ class HttpUpstream:
                 f"the upstream failed several times in a row; it is asked again in {wait:.0f} s",
                 retry_after=wait,
             )
-        begun = False
+        begun = given = False
 
         def begin() -> None:
             nonlocal begun
@@ -118,10 +119,14 @@ class HttpUpstream:
             try:
                 async with aclosing(self._attempt(ask, begin)) as parts:
                     async for part in parts:
-                        begun = True
+                        begun = given = True
                         yield part
                 self._breaker.succeeded()
                 return
+            except (GeneratorExit, asyncio.CancelledError):
+                if given:  # abandoned for a restart, or by the client; it did answer
+                    self._breaker.succeeded()
+                raise
             except (RunFailed, TimeoutError) as error:
                 failure = self._failure(error, begun=begun)
                 if failure.code == "upstream_refused":
@@ -268,7 +273,10 @@ class HttpUpstream:
                 return UpstreamFailed(message, error.status, "upstream_refused", wait)
             return UpstreamFailed(message, 502, "upstream_error", wait)
         code = "upstream_lost" if begun else "upstream_error"
-        return UpstreamFailed(str(error).replace(self.url, "the upstream"), 502, code)
+        message = str(error).replace(self.url, "the upstream")
+        for name in filter(None, self._transports):  # an answer of another form may repeat a key
+            message = message.replace(os.environ.get(name) or "[key]", "[key]")
+        return UpstreamFailed(message, 502, code)
 
     def _warn(self, why: str) -> None:
         note(f"{self.url}: {why}; sentences are reviewed, but edits are not fed back")
@@ -288,9 +296,12 @@ async def _next_of(events: AsyncGenerator[dict[str, Any], None]) -> dict[str, An
 def _begun(ask: UpstreamAsk) -> str:
     """Return the whole begun answer: the client's own beginning, where it sent one, and ours."""
     last = ask.body["messages"][-1]
-    if last.get("role") == "assistant" and isinstance(last.get("content"), str):
-        return last["content"] + ask.prefix
-    return ask.prefix
+    if last.get("role") != "assistant":
+        return ask.prefix
+    said = last.get("content") or ""
+    if not isinstance(said, str):
+        said = "".join(part.get("text", "") for part in said)
+    return said + ask.prefix
 
 
 def _raw_body(body: Mapping[str, Any], prompt: str) -> dict[str, Any]:
@@ -316,9 +327,12 @@ async def _without_echo(
                 yield part
                 continue
             held += part.text
-            if len(held) < len(begun) and begun.startswith(held):
+            undecided = len(held) < len(begun) and begun.startswith(held)
+            if undecided and part.finish_reason is None:
                 continue
             yield UpstreamPart(
                 held.removeprefix(begun), part.reasoning, part.calls, part.finish_reason, part.usage
             )
             held, begun = "", ""
+        if held:
+            yield UpstreamPart(held)

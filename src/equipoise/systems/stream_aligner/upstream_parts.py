@@ -122,4 +122,13 @@ def read_part(event: Mapping[str, Any]) -> UpstreamPart:
 def _text(value: Any) -> str:
     if not isinstance(value, str | None):
         raise TypeError
-    return _SURROGATE.sub("\ufffd", value or "")  # half a character fits no answer
+    return whole_characters(value or "")
+
+
+def whole_characters(text: str) -> str:
+    """Return a text with U+FFFD for each half of a surrogate pair, which cannot be sent.
+
+    >>> whole_characters("a\\ud800b") == "a\\ufffdb"
+    True
+    """
+    return _SURROGATE.sub("\ufffd", text)
