@@ -12,6 +12,7 @@ import pytest
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.stream_aligner import science_commands
 from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
+from equipoise.systems.stream_aligner.text_world import TextWorld
 
 SMALL: dict[str, Any] = {
     "decoder.width": "8",
@@ -63,6 +64,28 @@ def test_exact_arithmetic_is_evaluated_as_exact(tmp_path: Path) -> None:
     assert rows["stream"] == rows["oracle"] == 1.0
     assert rows["aligner"] == rows["post-hoc"]  # exact sums, each where it stands
     assert json.loads((tmp_path / "run" / "results.json").read_text())["measured"]["world"]
+
+
+def test_the_text_world_from_rows_to_evaluation(tmp_path: Path) -> None:
+    asked = TextWorld().questions(4, 0)
+    file = tmp_path / "asked.jsonl"
+    file.write_text("".join(json.dumps({"question": question}) + "\n" for question in asked))
+    found = collect(tmp_path, upstream="world:text", teacher="oracle:text", questions=file, seed=3)
+    assert found["questions"] == 4
+    assert found["rows"] == sum(TextWorld(3).length(question) for question in asked)
+    measured = science_commands.evaluate(
+        corrector="oracle:text",
+        world="text",
+        methods="raw,post-hoc,stream,best-of-2,as-published",
+        questions=20,
+        text_held_out="true",
+        out=tmp_path / "run",
+    )
+    rows = {row["method"]: row for row in measured["rows"]}
+    assert list(rows) == ["raw", "post-hoc", "stream", "best-of-2", "as-published"]
+    assert rows["stream"]["helpful"] == rows["stream"]["harmless"] == 1.0
+    assert rows["raw"]["harmless"] < 1.0
+    assert json.loads(json.dumps(measured)) == measured
 
 
 def test_aligner_rows_train_an_aligner(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def reproduce(
     """Run the experiments whose right result is known; the same line with --out continues.
 
     Args:
-        only: induction, arithmetic, identity, latency; all by default.
+        only: induction, arithmetic, identity, latency, methods, rounds, prefix; all by default.
         preset: tiny (under a minute), small or paper.
         seed: of the simulations.
         out: run folder; an interrupted run in it is continued.
@@ -248,6 +248,7 @@ def reproduce(
     from equipoise.report import Report
     from equipoise.systems.stream_aligner.pipeline_plots import add_latency_plots
     from equipoise.systems.stream_aligner.reproduction import EXPERIMENTS, PUBLISHED
+    from equipoise.systems.stream_aligner.text_plots import add_text_plot
 
     for name in only:
         if name not in EXPERIMENTS:
@@ -267,6 +268,7 @@ def reproduce(
             report.table(measured[name]["rows"])
             if name == "latency":
                 add_latency_plots(report)
+            add_text_plot(report, name, measured[name])
         report.section("Published")
         report.table([{"figure": key, "published": value} for key, value in PUBLISHED.items()])
         page = report.save(run.path)

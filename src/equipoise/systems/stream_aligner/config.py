@@ -35,6 +35,8 @@ _TRAINED: Mapping[str, Any] = {
     "identity_shares": (0.0, 0.02, 0.1, 0.2, 0.5),
     "compare_schedules": True,
     "rewriting_aligner": True,
+    "text_trained": True,
+    "text_answers": 60,
 }
 
 
@@ -81,6 +83,15 @@ class StreamAlignerConfig(Config):
         compare_schedules: whether it also compares the two schedules.
         rewriting_aligner: whether `arithmetic` also trains a corrector of whole answers on answers
             rewritten from the question.
+        text_worlds: seeds of the text world that its experiments pool.
+        text_answers: answers of each.
+        text_trained: whether those experiments train their corrector; else it is the oracle that
+            overlooks some bad sentences.
+        text_fix_rate: share of bad sentences that this oracle repairs.
+        text_questions: questions whose answers a trained corrector learns from.
+        text_epochs: passes over them.
+        text_length: tokens of an example.
+        text_held_out: evaluate on places, colours and hours that no training has.
     """
 
     model: str = "smollm2-135m"
@@ -119,6 +130,14 @@ class StreamAlignerConfig(Config):
     identity_shares: tuple[float, ...] = (0.0, 0.2, 0.5)
     compare_schedules: bool = False
     rewriting_aligner: bool = False
+    text_worlds: int = 5
+    text_answers: int = 20
+    text_trained: bool = False
+    text_fix_rate: float = 0.7
+    text_questions: int = 400
+    text_epochs: int = 2
+    text_length: int = 448
+    text_held_out: bool = False
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {},

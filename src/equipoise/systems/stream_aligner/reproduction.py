@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from equipoise.core.seeding import stream
 from equipoise.core.stats import bootstrap_interval, wilson_interval
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
+from equipoise.systems.stream_aligner.experiments_text import run_methods, run_prefix, run_rounds
 from equipoise.systems.stream_aligner.experiments_training import run_identity, run_trained_sums
 from equipoise.systems.stream_aligner.latency import pipeline_period, simulate_pipeline
 from equipoise.systems.stream_aligner.objective import arithmetic_accuracy
@@ -183,5 +184,8 @@ EXPERIMENTS = {
     "arithmetic": run_arithmetic,
     "identity": run_identity,
     "latency": run_latency,
+    "methods": run_methods,
+    "rounds": run_rounds,
+    "prefix": run_prefix,
 }
 """What `reproduce --only` knows."""

@@ -12,7 +12,7 @@ from equipoise.core.runs import Run
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 
 _ROOM = "stream_aligner"
-WORLDS = ("arithmetic",)
+WORLDS = ("arithmetic", "text")
 """Worlds that `evaluate` knows."""
 
 
@@ -34,9 +34,10 @@ def collect(
     """Run the loop with a teacher in it and write a row for every sentence; resumable.
 
     Args:
-        upstream: URL#MODEL, local:MODEL, transformers:PATH, replay:FILE, or world:arithmetic (an
-            upstream that adds, and slips at the configuration's world_error_rate).
-        teacher: arithmetic, rules:FILE, oracle:arithmetic, prompted:BACKEND or model:PATH.
+        upstream: URL#MODEL, local:MODEL, transformers:PATH, replay:FILE, world:arithmetic (an
+            upstream that adds, and slips at the configuration's world_error_rate), or world:text.
+        teacher: arithmetic, rules:FILE, oracle:arithmetic, oracle:text, prompted:BACKEND or
+            model:PATH.
         questions: JSONL with `question` (or `prompt`).
         out: JSONL of rows; what it holds of the same collection is kept.
         rounds: most sentences of an answer.
@@ -186,9 +187,10 @@ def evaluate(
     """Measure a corrector on a world whose right answers are known, method by method.
 
     Args:
-        corrector: identity, arithmetic, rules:FILE, prompted:BACKEND or model:PATH.
-        world: arithmetic.
-        methods: names joined by commas: raw, aligner, post-hoc, stream, prompted, oracle.
+        corrector: identity, arithmetic, rules:FILE, prompted:BACKEND, model:PATH or oracle:WORLD.
+        world: arithmetic or text.
+        methods: names joined by commas: raw, aligner, post-hoc, stream, prompted, oracle; in the
+            world text also best-of-2 and as-published.
         aligner: corrector of whole answers for the method aligner; the same one by default.
         prompted: instruction-prompted model for the method prompted.
         questions: how many; the configuration's world_answers by default.
@@ -196,22 +198,18 @@ def evaluate(
         seed: of questions and slips.
         out: run folder.
         device: where local models compute.
-        **changes: fields of StreamAlignerConfig: steps, error_rate, world_largest.
+        **changes: fields of StreamAlignerConfig: steps, error_rate, world_largest, text_held_out.
     """
-    from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
-    from equipoise.systems.stream_aligner.evaluating import evaluate_arithmetic
-
     if world not in WORLDS:
         raise unknown_name("world", world, WORLDS)
     config = load_config(StreamAlignerConfig, overrides=changes, preset=preset)
     chosen = [name.strip() for name in methods.split(",") if name.strip()]
     specs = {"corrector": corrector, "aligner": aligner, "prompted": prompted}
     made = {name: _corrector(spec, device) for name, spec in specs.items() if spec}
-    place = ArithmeticWorld(config.steps, config.world_largest, config.error_rate, seed)
-    asked = place.questions(questions or config.world_answers, seed)
+    measure, place, asked = _place(world, config, questions or config.world_answers, seed)
     with Run.create(_ROOM, "evaluate", config, preset=preset, seed=seed, folder=out) as run:
         with progress("answers", len(asked) * len(chosen)) as bar:
-            found = evaluate_arithmetic(
+            found = measure(
                 place,
                 asked,
                 made["corrector"],
@@ -225,11 +223,27 @@ def evaluate(
     return {"run": str(run.path), **to_json(measured)}
 
 
+def _place(world: str, config: StreamAlignerConfig, count: int, seed: int) -> Any:
+    """Return how a world is evaluated, the world itself and its questions."""
+    if world == "text":
+        from equipoise.systems.stream_aligner.evaluating_text import evaluate_text
+        from equipoise.systems.stream_aligner.text_world import TextWorld
+
+        place = TextWorld(seed)
+        return evaluate_text, place, place.questions(count, seed, held_out=config.text_held_out)
+    from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
+    from equipoise.systems.stream_aligner.evaluating import evaluate_arithmetic
+
+    place = ArithmeticWorld(config.steps, config.world_largest, config.error_rate, seed)
+    return evaluate_arithmetic, place, place.questions(count, seed)
+
+
 def _open(upstream: str, config: StreamAlignerConfig, *, max_tokens: int, seed: int, device: str):
     """Open an upstream by its spec, `world:` ones included."""
     from contextlib import nullcontext
 
     from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
+    from equipoise.systems.stream_aligner.text_world import TextWorld
     from equipoise.systems.stream_aligner.upstreams import open_upstream
 
     kind, _, name = upstream.partition(":")
@@ -237,12 +251,17 @@ def _open(upstream: str, config: StreamAlignerConfig, *, max_tokens: int, seed: 
         return open_upstream(upstream, max_tokens=max_tokens, seed=seed, device=device)
     if name not in WORLDS:
         raise unknown_name("world", name, WORLDS)
+    if name == "text":
+        return nullcontext(TextWorld(seed).upstream)
     return nullcontext(ArithmeticWorld(error_rate=config.world_error_rate, seed=seed).upstream)
 
 
 def _corrector(spec: str, device: str) -> Any:
     from equipoise.systems.stream_aligner.correctors import make_corrector
+    from equipoise.systems.stream_aligner.teachers import make_teacher
 
+    if spec.startswith("oracle:"):
+        return make_teacher(spec)
     places = {"device": device} if spec.startswith(("prompted:", "model:")) else {}
     return make_corrector(spec, **places)
 
