@@ -108,6 +108,24 @@ def test_a_stream_that_may_not_be_restarted_is_read_on():
         assert answer.discarded_chars == 0
 
 
+def test_a_server_keeps_only_the_last_step():
+    async def work(**kept):
+        async def review(request):
+            return request.sentence.replace("b", "B")
+
+        async def emit(step, said):
+            return None
+
+        source = Scripted(lambda q, p: ["A a. B b. C c. D d."[len(p) :]])
+        return await drive(review_loop(LoopOptions(), **kept), source, review, emit)
+
+    whole, last = asyncio.run(work()), asyncio.run(work(all_steps=False))
+    assert len(whole.steps) == 4
+    assert last.steps == whole.steps[-1:]
+    assert last.text == whole.text == "A a. B B. C c. D d."
+    assert last.upstream_calls == whole.upstream_calls
+
+
 def test_the_driver_closes_its_source_whatever_happens():
     async def work():
         async def review(request):

@@ -129,7 +129,7 @@ class AnswerSession:
         """
         try:
             await self._upstream.prepare(self._request.model)
-            machine = review_loop(self._options, self._may_restart)
+            machine = review_loop(self._options, self._may_restart, all_steps=False)
             try:
                 answer = await drive(machine, self, self._consult, self._emit)
                 reason = answer.finish_reason

@@ -175,7 +175,10 @@ Requests = Generator[Request, Any, Any]
 
 
 def review_loop(
-    options: LoopOptions, may_restart: Callable[[], bool] = lambda: True
+    options: LoopOptions,
+    may_restart: Callable[[], bool] = lambda: True,
+    *,
+    all_steps: bool = True,
 ) -> Generator[Request, Any, Answer]:
     """Return the state machine of one answer; see the module for its requests and replies.
 
@@ -184,8 +187,10 @@ def review_loop(
         may_restart: asked before a stream is abandoned; where the upstream cannot continue a begun
             answer (or may not, since tools have been called) the same stream is read on: sentences
             are still reviewed, but an edit is not fed back and a drop is not proposed anew.
+        all_steps: False keeps only the last step in the `Answer`: each holds all text before it, so
+            a long answer's steps would take memory by the square of its length.
     """
-    state = _Loop(options, may_restart)
+    state = _Loop(options, may_restart, all_steps)
     finish_reason = yield from state.run()
     yield from state.abandon()
     return Answer(
@@ -221,9 +226,12 @@ class _Whole:
 class _Loop:
     """The state of one answer; methods that are generators yield requests."""
 
-    def __init__(self, options: LoopOptions, may_restart: Callable[[], bool]) -> None:
+    def __init__(
+        self, options: LoopOptions, may_restart: Callable[[], bool], all_steps: bool
+    ) -> None:
         self.options = options
         self.may_restart = may_restart
+        self.all_steps = all_steps
         self.prefix = ""
         self.steps: list[Step] = []
         self.upstream_calls = self.corrector_calls = 0
@@ -276,7 +284,8 @@ class _Loop:
     def _apply(self, step: Step, done: bool) -> Requests:
         """Show a decided segment; return the finish reason where it ends the answer."""
         detect = self.options.mode == "detect"
-        yield from self._emit(step, step.segment.raw if detect else self._shown(step))
+        shown = step.segment.raw if detect else self._shown(step)
+        yield from self._emit(step, shown)
         if not detect:
             if step.verdict == "drop":  # the upstream is asked again, even for its last sentence
                 self._drops += 1
@@ -292,7 +301,7 @@ class _Loop:
             while self._pending:
                 yield from self._pass_blank(self._take_pending())
             return self._reason
-        if self.prefix != step.prefix + step.segment.raw and self.may_restart():
+        if shown != step.segment.raw and self.may_restart():
             yield from self.abandon()
         return None
 
@@ -302,6 +311,8 @@ class _Loop:
         return (" " if self.options.join == "space" else step.segment.leading) + step.text
 
     def _emit(self, step: Step, text: str) -> Requests:
+        if not self.all_steps:
+            self.steps.clear()
         self.steps.append(step)
         self.prefix += text
         yield Emit(step, text)
