@@ -38,6 +38,7 @@ def test_the_papers_sets_at_preset_small(tmp_path):
     assert (tmp_path / "run" / "report.html").is_file()
 
 
+@pytest.mark.filterwarnings("ignore:.*outside the span:UserWarning")
 def test_compression_to_a_fifth_keeps_the_score(tmp_path):
     found = reproduce(
         table=("leverage",),
