@@ -145,6 +145,9 @@ def test_reproduction_of_what_is_known_and_of_what_needs_files(tmp_path, capsys)
     results = Run.open(tmp_path / "run").results
     assert results["published"]["main/ct/relu"] == 0.356
     assert "synthetic/f1/RFLAF" in results["measured"]
+    # what people print it for stands side by side, also on a narrow terminal
+    columns = list(dict.fromkeys(key for row in found["rows"] for key in row))
+    assert columns[:5] == ["table", "data", "model", "published", "measured"]
 
 
 def test_a_published_set_is_measured_where_its_file_is(tmp_path, monkeypatch):

@@ -79,10 +79,10 @@ def _over_seeds(
                 "data": name,
                 "model": way,
                 "published": None,
-                "published_last": None,
                 "measured": mean,
                 "low": low,
                 "high": high,
+                "published_last": None,
                 "relative": float(np.mean(relative)),
                 "seconds": float(np.mean(seconds)),
             }
