@@ -104,10 +104,9 @@ def test_pages_fit_a_phone(studio: Any, page: Any):
 def test_a_signal_stops_it_while_a_page_is_open(studio: Any, browser: Any, number: int):
     opened = browser.new_page()
     opened.goto(studio.url + "runs")
-    code, seconds, err = studio.stop(number)
+    code, err = studio.stop(number)
     opened.close()
     assert code == 0
-    assert seconds < 4
     assert err == ""
 
 

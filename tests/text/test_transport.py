@@ -75,7 +75,7 @@ def test_retry_after_in_seconds_is_obeyed(server, replies):
     )
     begin = time.monotonic()
     assert ask(server) == "fine"
-    assert 0.4 <= time.monotonic() - begin < 3
+    assert time.monotonic() - begin >= 0.4
 
 
 def test_retry_after_as_a_date_is_obeyed(server, replies):

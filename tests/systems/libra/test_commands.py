@@ -59,7 +59,6 @@ def test_demo_writes_board_report_and_results(contenders, tmp_path):
     result = commands.demo(out=out, **given)
     assert {row["model"] for row in result["board"]["rows"]} == {"refuser", "helper"}
     assert Path(result["report"]) == out / "report.html"
-    assert result["seconds"] < 60
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "The board" in page
     assert "can&#x27;t help" in page or "can't help" in page or "can&#39;t help" in page

@@ -27,7 +27,8 @@ class Stub(BaseHTTPRequestHandler):
             requests = self.server.requests  # pyright: ignore[reportAttributeAccessIssue]
             requests.append((time.monotonic(), body, self.headers.get("Authorization")))
             plan = self.server.plan.get(len(requests), "")  # pyright: ignore[reportAttributeAccessIssue]
-        time.sleep(self.server.latency)  # pyright: ignore[reportAttributeAccessIssue]
+        if self.server.gate:  # pyright: ignore[reportAttributeAccessIssue]
+            self.server.gate.wait(60)  # pyright: ignore[reportAttributeAccessIssue]
         if plan.isdigit():
             self.send_response(int(plan))
             for name, value in (("Retry-After", "0.3"), ("Content-Length", "0")):
@@ -54,7 +55,7 @@ class Stub(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     made = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
-    made.requests, made.plan, made.latency = [], {}, 0.0  # pyright: ignore[reportAttributeAccessIssue]
+    made.requests, made.plan, made.gate = [], {}, None  # pyright: ignore[reportAttributeAccessIssue]
     made.lock = threading.Lock()  # pyright: ignore[reportAttributeAccessIssue]
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -135,11 +136,9 @@ def test_an_endpoint_that_is_down_leaves_missing_items(server, tmp_path):
 
 
 def test_requests_overlap(server, tmp_path):
-    server.latency = 0.1
-    begun = time.monotonic()
+    server.gate = threading.Barrier(FAST.concurrency)  # opens when that many are under way
     result = evaluate(contenders_for(server, tmp_path), [task_file(tmp_path, 32)], limits=FAST)[0]
-    assert result.score == 1.0
-    assert time.monotonic() - begun < 0.1 * 32 / 2
+    assert (result.score, server.gate.broken) == (1.0, False)
 
 
 def test_the_embedded_model_answers_and_equal_seeds_give_equal_text(tmp_path):

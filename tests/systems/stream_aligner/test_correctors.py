@@ -114,7 +114,7 @@ def test_a_catastrophic_expression_runs_into_its_limit() -> None:
     start = time.monotonic()
     with pytest.raises(RunFailed, match=r"rule 1: the search took longer than 0\.05 s"):
         corrector("", "", "a" * 80 + "!")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60  # the search itself would take years
     answer = align("q", lambda q, p: ["Fine. " + "a" * 80 + "!"], corrector, speculate=True)
     assert (answer.text, answer.finish_reason) == ("Fine.", "content_filter")
     assert "took longer" in answer.steps[-1].note
