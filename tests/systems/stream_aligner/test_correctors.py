@@ -182,7 +182,8 @@ class FakeBackend:
 
     def generate(self, messages: Any, **options: Any) -> Any:
         self.asked.append((messages, options))
-        return type("Completion", (), {"text": self.reply})
+        counts = {"prompt_tokens": 40, "completion_tokens": None}
+        return type("Completion", (), {"text": self.reply, **counts})
 
     def close(self) -> None:
         self.closed = True
@@ -192,6 +193,7 @@ def test_a_prompted_corrector_asks_with_the_published_fields() -> None:
     backend = FakeBackend(" Better. ")
     corrector = PromptedCorrector(backend, max_tokens=33)  # type: ignore[arg-type]
     assert corrector("q", "p", "s") == Correction("Better.")
+    assert corrector.meter.tokens == 40
     (messages, options) = backend.asked[0]
     assert messages[0] == {"role": "system", "content": INSTRUCTIONS}
     assert messages[1]["content"].endswith("##Answer_Last_Sentence: s | ##Your_Revision: ")

@@ -296,8 +296,8 @@ def test_reviews_run_beside_the_loop_and_in_bounded_number():
     async def work():
         reviewer = Reviewer(corrector, threads=3)
         said = await asyncio.gather(*(reviewer.review("q", "", str(i)) for i in range(9)))
-        assert [word for word, _ in said] == [Correction(str(i), "copy") for i in range(9)]
-        assert all(seconds >= 0.02 for _, seconds in said)
+        assert [word for word, *_ in said] == [Correction(str(i), "copy") for i in range(9)]
+        assert all(seconds >= 0.02 for _, seconds, _ in said)
 
     asyncio.run(work())
     assert 1 < most[0] <= 3

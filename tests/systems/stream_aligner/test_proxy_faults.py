@@ -297,10 +297,10 @@ def test_a_hanging_corrector_keeps_its_threads_and_opens_its_breaker():
     async def work():
         reviewer = Reviewer(lambda q, p, s: str(go.wait(5)), timeout=0.05, threads=3)
         for _ in range(5):
-            said, _ = await reviewer.review("q", "", "s")
+            said, *_ = await reviewer.review("q", "", "s")
             assert "late" in getattr(said, "reason", "")
         assert len(set(threading.enumerate()) - before) == 3
-        said, seconds = await reviewer.review("q", "", "s")
+        said, seconds, _ = await reviewer.review("q", "", "s")
         assert "in a row" in getattr(said, "reason", "")
         assert seconds == 0
         go.set()

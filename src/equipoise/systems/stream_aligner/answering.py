@@ -1,11 +1,12 @@
 """One answer of the proxy: the loop's source, its reviews and emissions, and what it all cost."""
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from equipoise.systems.stream_aligner.answer_costs import VERDICTS, AnswerCosts
+from equipoise.systems.stream_aligner.answer_outputs import Finished, Output, Passed, Shown
 from equipoise.systems.stream_aligner.chat_wire import AnswerRequest
 from equipoise.systems.stream_aligner.correction import Correction, settled
 from equipoise.systems.stream_aligner.driving import drive
@@ -20,8 +21,6 @@ from equipoise.systems.stream_aligner.loop import (
 from equipoise.systems.stream_aligner.read_ahead import (
     AHEAD,
     ReadAhead,
-    TokenTally,
-    estimate_tokens,
 )
 from equipoise.systems.stream_aligner.recording import Recorder
 from equipoise.systems.stream_aligner.reloading import Settings
@@ -31,42 +30,14 @@ from equipoise.systems.stream_aligner.upstream_parts import (
     AnswerUpstream,
     UpstreamAsk,
     UpstreamFailed,
+    UpstreamPart,
 )
 from equipoise.text.stops import StopScanner
 
-_PENALTIES = ("frequency_penalty", "presence_penalty")
-_VERDICTS = {"copy": "copies", "edit": "edits", "drop": "drops", "stop": "stops"}
+_AT_ONCE = ("detect", "off")
+"""Modes in which nothing waits for a review: text leaves as it comes."""
 
-
-@dataclass(frozen=True)
-class Opened:
-    """The upstream has begun to answer; no text has been decided yet."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Text that has been decided and is final."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Passed:
-    """Fields of a delta that are passed on: tool calls, or reasoning where that is wished."""
-
-    fields: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The end of an answer: why, the usage, and the `equipoise` object."""
-
-    reason: str
-    usage: Mapping[str, int]
-    report: Mapping[str, Any]
-
-
-Output = Opened | Shown | Passed | Finished
+_NEWS = 24  # characters of a begun sentence that are worth reading ahead
 
 
 class _Ended(Exception):
@@ -101,14 +72,14 @@ class AnswerSession:
         self._opened, self._key_env = opened, key_env
         self._whole_json = request.json_mode and self._config.json_mode == "whole"
         self._options = self._config.loop_options(self._mode())
+        self._at_once = self._options.mode in _AT_ONCE
         self._shown = StopScanner(request.stop)
         self._thoughts = Segmenter(max_chars=self._config.max_chars)
         self._thinking = False
         self._calls_passed = False
         self._review: tuple[float, float] | None = None  # begun (Unix time), seconds
-        self.counts: Counter[str] = Counter()
-        self.answer_tokens = 0
-        self._prompt_tokens: int | None = None
+        self._prefix = ""
+        self._costs = AnswerCosts()
         self._begin_stream()
 
     def _mode(self) -> str:
@@ -138,7 +109,7 @@ class AnswerSession:
             except _Ended as end:
                 reason = str(end)
             finally:
-                self._account()
+                self._costs.settle()
             if tail := self._shown.close():
                 await self._put(Shown(tail))
         except UpstreamFailed:
@@ -146,6 +117,14 @@ class AnswerSession:
                 await self._put(Shown(tail))
             raise
         return Finished(reason, self.usage(), self.report())
+
+    def usage(self) -> dict[str, int]:
+        """Return the usage of the emitted answer so far."""
+        return self._costs.usage(self._request)
+
+    def report(self) -> dict[str, Any]:
+        """Return the `equipoise` object so far."""
+        return self._costs.report(self._request, induction=self._upstream.induction)
 
     def _ended_by_upstream(self, answer: Answer) -> bool:
         last = answer.steps[-1].verdict if answer.steps else "copy"
@@ -156,61 +135,81 @@ class AnswerSession:
 
     def _begin_stream(self) -> None:
         self._stream: ReadAhead | None = None
-        self._tally = TokenTally()
-        self._thought_tokens = self._call_tokens = 0
         self._end: End | None = None
         self._reason: str | None = None
         self._scanner = StopScanner(self._request.stop)
-        self._received = self._consumed = 0  # characters of this stream: taken, decided
+        self._received = 0  # characters of this stream
+        self._begun, self._anticipated = "", -_NEWS  # the sentence that is being written
         self._held: deque[tuple[int, Mapping[str, Any]]] = deque()
-        self._stream_usage: Mapping[str, Any] | None = None
-        self._stream_tokens = 0  # shown unchanged from this stream
-        self._begun_tokens = self.answer_tokens  # of the begun answer, which its prompt holds
-        self._accounted = True
 
     async def open(self, prefix: str) -> None:
         """Ask the upstream to continue from `prefix`, with what is left of the token limit."""
         await self.close()
-        self._account()
+        self._costs.settle()
         self._begin_stream()
+        shown, counts = self._costs.answer_tokens, self._costs.counts
         limit = self._request.max_tokens
-        if limit is not None and self.answer_tokens >= limit:
+        if limit is not None and shown >= limit:
             self._end = End("length")
             return
-        body = self._request.upstream_body(self.answer_tokens, self.counts["upstream_requests"])
+        body = self._request.upstream_body(shown, counts["upstream_requests"])
         ask = UpstreamAsk(self._request.kind, body, prefix, self._request.question, self._key_env)
-        self.counts["upstream_requests"] += 1
+        counts["upstream_requests"] += 1
         ahead = AHEAD if self._options.speculate or not self._may_restart() else 0
-        self._stream = ReadAhead(self._upstream.answer(ask, self._opened), ahead)
-        self._tally = self._stream.tally
-        self._accounted = False
+        parts = self._upstream.answer(ask, self._opened)
+        if self._at_once:
+            self._stream = ReadAhead(parts, None, self._pass_at_once)
+        else:
+            self._stream = ReadAhead(parts, ahead)
+        self._costs.begin(self._stream)
 
     async def read(self) -> str | End:
         """Return the next text, up to a stop string; pass on what is no text, in its place."""
         while self._end is None:
             assert self._stream is not None
+            self._anticipate(self._stream)
             part = await self._stream.take()
             if part is None:
                 await self._end_thoughts()
                 return self._ended(self._reason or "stop", self._scanner.close())
             if part.usage is not None:
-                self._stream_usage = part.usage
+                self._costs.told(part.usage)
             self._reason = part.finish_reason or self._reason
-            if part.reasoning:
+            if part.reasoning and not self._at_once:
                 await self._think(part.reasoning)
             text = ""
             if part.text:
                 await self._end_thoughts()
                 self._received += len(part.text)
                 text = self._scanner.feed(part.text)
-            if part.calls:
+            if part.calls and not self._at_once:
                 self._held.append((self._received, part.calls))
                 await self._release_calls()
             if self._scanner.stopped:
                 return self._ended("stop", text)
             if text:
+                self._begun += text
                 return text
         return self._end
+
+    def _anticipate(self, stream: ReadAhead) -> None:
+        """Have the corrector read what there is of a sentence, where the rest is still to come."""
+        if self._options.mode in ("stream", "detect") and stream.waiting_characters == 0:
+            begun = self._begun.lstrip()
+            if not 0 <= len(begun) - self._anticipated < _NEWS:
+                self._anticipated = len(begun)
+                self._reviewer.anticipate(self._request.question, self._prefix, begun)
+
+    async def _pass_at_once(self, part: UpstreamPart) -> bool:
+        """Show a part as it arrives; return whether more may be shown."""
+        if part.reasoning and self._config.reasoning != "hide":
+            await self._put(Passed({"reasoning_content": part.reasoning}))
+        if shown := self._shown.feed(part.text):
+            await self._put(Shown(shown))
+            self._recorder.shown(None)
+        if part.calls and not self._shown.stopped:
+            await self._pass_calls(part.calls)
+        return not self._shown.stopped
 
     def _ended(self, reason: str, tail: str) -> str | End:
         self._end = End(reason)
@@ -222,69 +221,37 @@ class AnswerSession:
         if stream is None:
             return 0
         ahead = stream.waiting_characters
-        self._thought_tokens, self._call_tokens = stream.thought_tokens, stream.call_tokens
         await stream.close()
         return ahead
-
-    def _account(self) -> None:
-        """Add up the tokens of the stream that has ended."""
-        if self._accounted:
-            return
-        self._accounted = True
-        tally = self._tally
-        if self._stream is not None:
-            self._thought_tokens = self._stream.thought_tokens
-            self._call_tokens = self._stream.call_tokens
-        usage = self._stream_usage or {}
-        completed = usage.get("completion_tokens")
-        prompt = usage.get("prompt_tokens")
-        taken = tally.tokens + self._thought_tokens + self._call_tokens
-        self.counts["upstream_tokens"] += completed if isinstance(completed, int) else taken
-        self.counts["discarded_tokens"] += max(0, tally.tokens - tally.until(self._consumed))
-        details = usage.get("prompt_tokens_details")
-        if isinstance(details, Mapping) and isinstance(details.get("cached_tokens"), int):
-            self.counts["cached_tokens"] += details["cached_tokens"]
-        if self._prompt_tokens is None and isinstance(prompt, int):
-            self._prompt_tokens = max(0, prompt - self._begun_tokens)
-        all_shown = (
-            self._stream_tokens == tally.tokens + self._call_tokens
-            and self._consumed == tally.characters
-            and self._thought_tokens == 0
-        )
-        if isinstance(completed, int) and all_shown:
-            self.answer_tokens += completed - self._stream_tokens  # the upstream counts better
 
     # --- reviews and emissions
 
     async def _consult(self, review: Review) -> Correction | str | Failure:
         begun = time.time()
-        said, seconds = await self._reviewer.review(
+        said, seconds, tokens = await self._reviewer.review(
             self._request.question, review.prefix, review.sentence
         )
+        self._costs.counts["corrector_tokens"] += tokens
         if self._whole_json and breaks_json(review.sentence, said):
             said = Failure("the correction is no JSON, the proposal was")
-        self.counts["corrector_calls"] += 1
+        self._costs.counts["corrector_calls"] += 1
         self._review = (begun, seconds)
         if isinstance(said, Failure):
             self._recorder.failed()
         return said
 
     async def _emit(self, step: Step, text: str) -> None:
-        before = self._tally.until(self._consumed)
-        self._consumed += len(step.segment.raw)
+        self._begun = self._begun[len(step.segment.raw) :]
+        self._prefix, self._anticipated = step.prefix + text, -_NEWS
         is_whole = self._record(step)
+        self._costs.decided(step.segment, text if is_whole else "")
         if not is_whole:
             if self._config.on_failure == "static" and self._config.static_text:
                 await self._put(Shown(self._config.static_text))
             raise _Ended("content_filter")
-        tokens = self._tally.until(self._consumed) - before
-        if text == step.segment.raw:
-            self._stream_tokens += tokens
-            self.answer_tokens += tokens
-        elif text and tokens:  # as many a character as the upstream needed for its proposal
-            self.answer_tokens += max(1, round(tokens * len(text) / len(step.segment.raw)))
-        else:
-            self.answer_tokens += estimate_tokens(text)
+        if self._at_once:  # it has been shown
+            self._review = None
+            return
         if shown := self._shown.feed(text):
             await self._put(Shown(shown))
             self._recorder.shown(self._review)
@@ -296,7 +263,7 @@ class AnswerSession:
 
     def _lets_calls_pass(self, step: Step, text: str) -> bool:
         """Return whether tool calls may follow: not what stopped, dropped or refused its text."""
-        if self._options.mode == "detect" or step.verdict in ("copy", "edit"):
+        if step.verdict in ("copy", "edit"):
             return True
         return step.verdict == "unreviewed" and text == step.segment.raw
 
@@ -304,27 +271,29 @@ class AnswerSession:
         """Record a step before it is shown; return False where that failed and must not."""
         if not step.segment.text:
             return True
-        self.counts[_VERDICTS.get(step.verdict, "unreviewed")] += 1
+        self._costs.counts[VERDICTS.get(step.verdict, "unreviewed")] += 1
         if self._review is not None:
-            self.counts["rounds"] += 1
+            self._costs.counts["rounds"] += 1
             if self._options.speculate and self._end is None:
                 self._recorder.speculated(step.verdict == "copy")
         return self._recorder.segment(step, self._review) or self._config.on_failure == "open"
 
     async def _release_calls(self, *, everything: bool = False) -> None:
         """Pass on the tool calls before which all text has been decided."""
-        while self._held and (everything or self._held[0][0] <= self._consumed):
-            self._calls_passed = True
-            self._stream_tokens += 1
-            self.answer_tokens += 1
-            await self._put(Passed(self._held.popleft()[1]))
+        while self._held and (everything or self._held[0][0] <= self._costs.consumed):
+            await self._pass_calls(self._held.popleft()[1])
+
+    async def _pass_calls(self, calls: Mapping[str, Any]) -> None:
+        self._calls_passed = True
+        self._costs.called()
+        await self._put(Passed(calls))
 
     async def _think(self, text: str) -> None:
         """Do with reasoning what the configuration says; after a restart it is hidden."""
         how = self._config.reasoning
-        if how == "hide" or self.counts["upstream_requests"] > 1:
+        if how == "hide" or self._costs.counts["upstream_requests"] > 1:
             return
-        if how == "pass" or self._options.mode in ("off", "detect"):
+        if how == "pass":
             await self._put(Passed({"reasoning_content": text}))
             return
         self._thinking = True
@@ -360,37 +329,3 @@ class AnswerSession:
                 raise _Ended("stop")
         if thought.leading + text and (text or not thought.text):
             await self._put(Passed({"reasoning_content": thought.leading + text}))
-
-    # --- what it cost
-
-    def usage(self) -> dict[str, int]:
-        """Return the usage of the emitted answer; what no upstream counted is estimated."""
-        prompt = self._prompt_tokens
-        if prompt is None:
-            said = str(self._request.body.get("messages", self._request.question))
-            prompt = estimate_tokens(said)
-        return {
-            "prompt_tokens": prompt,
-            "completion_tokens": self.answer_tokens,
-            "total_tokens": prompt + self.answer_tokens,
-        }
-
-    def report(self) -> dict[str, Any]:
-        """Return the `equipoise` object; `notes` only where there is something to know."""
-        names = (
-            "rounds",
-            *_VERDICTS.values(),
-            "unreviewed",
-            "corrector_calls",
-            "upstream_requests",
-            "upstream_tokens",
-            "discarded_tokens",
-            "corrector_tokens",
-            "cached_tokens",
-        )
-        found: dict[str, Any] = {name: self.counts[name] for name in names}
-        found["induction"] = self._upstream.induction
-        restarted = self.counts["upstream_requests"] > 1
-        if restarted and any(self._request.body.get(name) for name in _PENALTIES):
-            found["notes"] = ["frequency and presence penalties began anew with every restart"]
-        return found

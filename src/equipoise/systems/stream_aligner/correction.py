@@ -1,6 +1,7 @@
 """What a corrector says of one sentence, and how original and corrected text differ."""
 
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -38,6 +39,16 @@ class Correction:
 
 Corrector = Callable[[str, str, str], Correction | str]
 """`(question, prefix, sentence) -> Correction | str`: any callable reviews sentences."""
+
+
+class TokenMeter(threading.local):
+    """How many tokens a corrector's last call in this thread has cost; attribute `meter` of one.
+
+    Attributes:
+        tokens: read and written by its model.
+    """
+
+    tokens: int = 0
 
 
 def settled(correction: Correction | str, sentence: str) -> Correction:

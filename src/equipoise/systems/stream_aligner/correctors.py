@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.core.errors import InvalidInput, nearest, unknown_name
 from equipoise.systems.stream_aligner.arithmetic import correct_sums
-from equipoise.systems.stream_aligner.correction import Correction, Corrector, settled
+from equipoise.systems.stream_aligner.correction import Correction, Corrector, TokenMeter, settled
 from equipoise.systems.stream_aligner.prompts import corrector_prompt
 from equipoise.systems.stream_aligner.rules import read_rules
 
@@ -64,11 +64,13 @@ class PromptedCorrector:
     Attributes:
         backend: the model; `close` frees it.
         max_tokens: longest reply.
+        meter: tokens of the last reply and its prompt, where the back end tells.
     """
 
     def __init__(self, backend: "Backend", *, max_tokens: int = 256) -> None:
         self.backend = backend
         self.max_tokens = max_tokens
+        self.meter = TokenMeter()
 
     def __call__(self, question: str, prefix: str, sentence: str) -> Correction:
         """Review one sentence."""
@@ -77,6 +79,7 @@ class PromptedCorrector:
             {"role": "user", "content": corrector_prompt(question, prefix, sentence)},
         ]
         reply = self.backend.generate(messages, max_tokens=self.max_tokens)
+        self.meter.tokens = (reply.prompt_tokens or 0) + (reply.completion_tokens or 0)
         return read_reply(reply.text)
 
     def close(self) -> None:

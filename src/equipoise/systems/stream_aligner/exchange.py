@@ -14,14 +14,8 @@ from starlette.types import Receive, Scope, Send
 from equipoise.core.console import note
 from equipoise.serving.admission import Admission
 from equipoise.serving.keys import Grant
-from equipoise.systems.stream_aligner.answering import (
-    AnswerSession,
-    Finished,
-    Opened,
-    Output,
-    Passed,
-    Shown,
-)
+from equipoise.systems.stream_aligner.answer_outputs import Finished, Opened, Output, Passed, Shown
+from equipoise.systems.stream_aligner.answering import AnswerSession
 from equipoise.systems.stream_aligner.channel import Channel, ClientLeft, read_body
 from equipoise.systems.stream_aligner.chat_answers import (
     DONE,

@@ -6,14 +6,17 @@ from threading import Lock
 from typing import Any
 
 from equipoise.core.errors import InvalidInput, RunFailed, unknown_name
-from equipoise.systems.stream_aligner.checkpoints import load_corrector
+from equipoise.systems.stream_aligner.checkpoints import find_corrector, load_corrector
 from equipoise.systems.stream_aligner.copying import CopyDecode, copy_decode_tail
-from equipoise.systems.stream_aligner.correction import Correction
+from equipoise.systems.stream_aligner.correction import Correction, TokenMeter
+from equipoise.systems.stream_aligner.gate import NOTE, CopyGate, has_gate, load_gate
+from equipoise.systems.stream_aligner.gate_states import FirstBlocks
 from equipoise.systems.stream_aligner.networks import STOP_TEXT, Network
 from equipoise.systems.stream_aligner.sessions import Session
 from equipoise.systems.stream_aligner.training_data import fit_prompt
 
-_OPTIONS = ("style", "base", "device", "sessions")
+_OPTIONS = ("style", "base", "device", "sessions", "gate")
+_GATES = ("on", "off")
 
 
 class ModelCorrector:
@@ -24,31 +27,60 @@ class ModelCorrector:
     copy, empty text a drop, and a leading stop token (or `[[STOP]]`) a stop. Calls may come from
     several threads; they take turns.
 
+    With a gate, a sentence that it is sure of is a copy without a pass of the network, noted
+    `gate`: it has not been reviewed, and the gate's miss budget says how often that is wrong. A
+    corrector of whole answers has none.
+
     Args:
         network: trained.
         style: of its prompts.
         max_length: tokens it was trained on; the prefix is shortened from its left to fit.
         sessions: answers whose reading is kept at the same time.
+        gate: lets sure copies skip the network; not in style `aligner`.
 
     Attributes:
-        last: how the last correction was decoded, None before the first.
+        last: how the last correction was decoded; None before the first and after a skip.
         passes: of the network, over all calls.
+        skipped: sentences that the gate let pass, over all calls.
         tokens_read: by it, over all calls.
+        meter: those that this thread's last review has read.
     """
 
-    def __init__(self, network: Network, style: str, max_length: int, *, sessions: int = 4) -> None:
+    def __init__(
+        self,
+        network: Network,
+        style: str,
+        max_length: int,
+        *,
+        sessions: int = 4,
+        gate: CopyGate | None = None,
+    ) -> None:
         if sessions < 1:
             raise InvalidInput(f"sessions is {sessions!r}; it must be >= 1")
         self.network, self.style, self.max_length = network, style, max_length
         self.last: CopyDecode | None = None
         self.passes = 0
+        self.meter = TokenMeter()
+        self.gate = gate if style == "stream" else None
+        self.skipped = 0
         self._sessions = [Session(network) for _ in range(sessions)]
+        self._gate_sessions = self._first_blocks(sessions)
         self._turn = Lock()
+
+    @property
+    def answers_at_once(self) -> int:
+        """How many answers' reading is kept at the same time."""
+        return len(self._sessions)
 
     @property
     def tokens_read(self) -> int:
         """How many tokens the network has read."""
         return sum(session.tokens_read for session in self._sessions)
+
+    @property
+    def gate_tokens_read(self) -> int:
+        """How many tokens the first blocks have read for the gate; 0 where it reads text."""
+        return sum(session.tokens_read for session in self._gate_sessions)
 
     def __call__(self, question: str, prefix: str, sentence: str) -> Correction:
         """Review one sentence.
@@ -62,11 +94,17 @@ class ModelCorrector:
         prompt = self._prompt(question, prefix, sentence, draft)
         limit = 2 * len(draft) + 64
         with self._turn:
-            session = self._session(question, prompt)
+            if self._is_sure(question, prefix, sentence, prompt):
+                self.last, self.meter.tokens = None, 0
+                self.skipped += 1
+                return Correction(sentence, "copy", NOTE)
+            session = self._session(self._sessions, question, prompt)
+            known = session.tokens_read
             self.last = copy_decode_tail(
                 session.tail, prompt, draft, self.network.tokenizer.end_id, max_new_tokens=limit
             )
             self.passes += self.last.passes
+            self.meter.tokens = session.tokens_read - known
         if len(self.last.tokens) == limit and not self.last.is_copy:
             raise RunFailed(f"the correction of a sentence did not end within {limit} tokens")
         return self._read(self.last.tokens, sentence)
@@ -83,11 +121,12 @@ class ModelCorrector:
         pairs = enumerate(zip(whole, other))
         known = next((place for place, (ours, theirs) in pairs if ours != theirs), len(whole))
         with self._turn:
-            self._session(question, whole).read(whole[:known])
+            self._session(self._sessions, question, whole).read(whole[:known])
 
     def close(self) -> None:
         """Let go of what has been read."""
         self._sessions = [Session(self.network) for _ in self._sessions]
+        self._gate_sessions = self._first_blocks(len(self._sessions))
 
     def _prompt(self, question: str, prefix: str, sentence: str, draft: Sequence[int]) -> list[int]:
         if self.style == "aligner" and prefix:
@@ -97,16 +136,34 @@ class ModelCorrector:
         space = self.max_length - len(draft) - 1
         return fit_prompt(self.network.tokenizer, question, prefix, sentence, self.style, space)
 
-    def _session(self, question: str, prompt: Sequence[int]) -> Session:
+    def _first_blocks(self, count: int) -> list[Session]:
+        """Return sessions of the blocks that the gate reads; none where it reads text."""
+        if self.gate is None or self.gate.layer is None:
+            return []
+        first = FirstBlocks(self.network, self.gate.layer)
+        return [Session(first) for _ in range(count)]
+
+    def _is_sure(self, question: str, prefix: str, sentence: str, prompt: Sequence[int]) -> bool:
+        """Return whether the gate lets a sentence pass."""
+        if self.gate is None:
+            return False
+        if self.gate.layer is None:
+            score = self.gate.score_texts([(question, prefix, sentence)])
+        else:
+            session = self._session(self._gate_sessions, question, prompt)
+            score = self.gate.score_states(session.tail(list(prompt), 1))
+        return self.gate.is_sure(float(score[0]))
+
+    def _session(self, held: list[Session], question: str, prompt: Sequence[int]) -> Session:
         """Return the session that has read most of a prompt, if at least its question.
 
         Else the one that has rested longest.
         """
-        best = max(self._sessions, key=lambda session: session.shared(prompt))
+        best = max(held, key=lambda session: session.shared(prompt))
         if best.shared(prompt) < len(self.network.tokenizer.encode(question)):
-            best = self._sessions[0]
-        self._sessions.remove(best)
-        self._sessions.append(best)
+            best = held[0]
+        held.remove(best)
+        held.append(best)
         return best
 
     def _read(self, tokens: Sequence[int], sentence: str) -> Correction:
@@ -129,16 +186,22 @@ def make_model_corrector(path: str | Path, **options: Any) -> ModelCorrector:
 
     Args:
         path: checkpoint folder, or the run folder that holds it.
-        **options: `style` and `base` (refuse others), `device`, `sessions`.
+        **options: `style` and `base` (refuse others), `device`, `sessions`, and `gate`: `on` (the
+            default: one that lies beside the checkpoint is used) or `off`.
 
     Raises:
-        MissingData: nothing there. InvalidInput: an unknown option, or what `load_corrector` says.
+        MissingData: nothing there.
+        InvalidInput: an unknown option, what `load_corrector` says, or a gate of another corrector.
     """
     for option in options:
         if option not in _OPTIONS:
             raise unknown_name("option of corrector 'model'", option, _OPTIONS)
-    sessions = int(options.pop("sessions", 4))
+    sessions, wanted = int(options.pop("sessions", 4)), options.pop("gate", "on")
+    if wanted not in _GATES:
+        raise unknown_name("value of option gate", wanted, _GATES)
     network, description = load_corrector(path, **options)
+    folder = find_corrector(Path(path).expanduser())
+    gate = load_gate(folder) if wanted == "on" and has_gate(folder) else None
     return ModelCorrector(
-        network, description["style"], description["max_length"], sessions=sessions
+        network, description["style"], description["max_length"], sessions=sessions, gate=gate
     )

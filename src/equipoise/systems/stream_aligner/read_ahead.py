@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_left
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from equipoise.systems.stream_aligner.driving import stop
 from equipoise.systems.stream_aligner.upstream_parts import UpstreamPart
@@ -52,11 +52,18 @@ class ReadAhead:
 
     Args:
         parts: the upstream's stream; it is closed here.
-        ahead: characters read before they are asked for; 0 reads only when asked.
+        ahead: characters read before they are asked for; 0 reads only when asked, None all.
+        seen: is given each part as it arrives, and may let the upstream wait; where it returns
+            False no more is read.
     """
 
-    def __init__(self, parts: AsyncGenerator[UpstreamPart, None], ahead: int = AHEAD) -> None:
-        self._parts, self._ahead = parts, ahead
+    def __init__(
+        self,
+        parts: AsyncGenerator[UpstreamPart, None],
+        ahead: int | None = AHEAD,
+        seen: Callable[[UpstreamPart], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._parts, self._ahead, self._seen = parts, ahead, seen
         self._queue: deque[UpstreamPart] = deque()
         self._size = 0
         self._wanted = 0
@@ -110,6 +117,8 @@ class ReadAhead:
                 self._queue.append(part)
                 self._size += _weight(part)
                 self._changed.set()
+                if self._seen is not None and not await self._seen(part):
+                    return
         except StopAsyncIteration:
             return
         except Exception as error:  # noqa: BLE001 - handed on to whoever takes
@@ -120,6 +129,8 @@ class ReadAhead:
             await self._parts.aclose()
 
     def _is_full(self) -> bool:
+        if self._ahead is None:
+            return False
         if self._ahead == 0:
             return not self._wanted or bool(self._queue)
         return self._size >= self._ahead or len(self._queue) >= _MOST_PARTS

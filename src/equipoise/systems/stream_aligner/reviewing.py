@@ -8,13 +8,27 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from equipoise.systems.stream_aligner.breakers import Breaker
 from equipoise.systems.stream_aligner.correction import Correction, Corrector, settled
 from equipoise.systems.stream_aligner.events import LATE
 from equipoise.systems.stream_aligner.loop import Failure
 from equipoise.systems.stream_aligner.upstream_parts import whole_characters
+
+
+class Reviewed(NamedTuple):
+    """What a review came to.
+
+    Attributes:
+        said: the corrector's word, or how it failed.
+        seconds: that it took.
+        tokens: that the corrector's model read and wrote for it, 0 where it does not count them.
+    """
+
+    said: Correction | str | Failure
+    seconds: float
+    tokens: int = 0
 
 
 class Reviewer:
@@ -50,47 +64,72 @@ class Reviewer:
         self._lock = threading.Lock()
         self._started = self._idle = 0
         self._users = 0
-        self._retired = False
+        self._retired = self._anticipates = False
 
-    async def review(
-        self, question: str, prefix: str, sentence: str
-    ) -> tuple[Correction | str | Failure, float]:
-        """Return what the corrector said, or how it failed, and the seconds it took."""
+    async def review(self, question: str, prefix: str, sentence: str) -> Reviewed:
+        """Return what the corrector said, or how it failed."""
         if (wait := self._breaker.closed_in()) > 0:
             reason = f"the corrector failed several times in a row; asked again in {wait:.0f} s"
-            return Failure(reason), 0.0
-        begun = time.perf_counter()
+            return Reviewed(Failure(reason), 0.0)
+        begun, tokens = time.perf_counter(), 0
         said: Correction | str | Failure
         try:
             async with asyncio.timeout(self.timeout):
-                said = await self._run(question, prefix, sentence)
+                said, tokens = await self._run(question, prefix, sentence)
         except TimeoutError:
             said = Failure(f"{LATE}: no word from the corrector in {self.timeout:g} s")
         if isinstance(said, Failure):
             self._breaker.failed()
         else:
             self._breaker.succeeded()
-        return said, time.perf_counter() - begun
+        return Reviewed(said, time.perf_counter() - begun, tokens)
 
-    async def _run(self, question: str, prefix: str, sentence: str) -> Correction | str | Failure:
+    def anticipate(self, question: str, prefix: str, begun: str) -> None:
+        """Let a corrector that can read a sentence while it is still being written, unless busy.
+
+        With more answers under way than it keeps the reading of, one would undo another's.
+        """
+        read: Callable[..., Any] | None = getattr(self.corrector, "anticipate", None)
+        if read is None or self._anticipates:
+            return
+        if self._users > getattr(self.corrector, "answers_at_once", 1):
+            return
+
+        def work() -> None:
+            try:
+                read(question, prefix, begun)
+            except Exception:  # noqa: BLE001 - the review itself will fail, and say why
+                return
+            finally:
+                self._anticipates = False
+
+        self._anticipates = True
+        self._jobs.put(work)
+        self._start_thread_if_needed()
+
+    async def _run(
+        self, question: str, prefix: str, sentence: str
+    ) -> tuple[Correction | str | Failure, int]:
         loop = asyncio.get_running_loop()
-        result: asyncio.Future[Correction | str | Failure] = loop.create_future()
+        result: asyncio.Future[tuple[Correction | str | Failure, int]] = loop.create_future()
 
-        def finish(said: Correction | str | Failure) -> None:
+        def finish(said: Correction | str | Failure, tokens: int) -> None:
             if not result.done():
-                result.set_result(said)
+                result.set_result((said, tokens))
 
         def work() -> None:
             if result.done():  # given up on while it waited for a thread
                 return
             said: Correction | str | Failure
+            tokens = 0
             try:
                 found = settled(self.corrector(question, prefix, sentence), sentence)
                 said = replace(found, text=whole_characters(found.text))
+                tokens = getattr(getattr(self.corrector, "meter", None), "tokens", 0)
             except Exception as error:  # noqa: BLE001 - any failure follows the policy
                 said = Failure(f"{type(error).__name__}: {error}")
             with suppress(RuntimeError):  # the loop has ended; nobody waits for this any more
-                loop.call_soon_threadsafe(finish, said)
+                loop.call_soon_threadsafe(finish, said, tokens)
 
         self._jobs.put(work)
         self._start_thread_if_needed()
