@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from equipoise import __version__
 from equipoise.cli.summaries import summary
-from equipoise.core.console import note
+from equipoise.core.console import note, output
 from equipoise.core.devices import check_device
 from equipoise.core.errors import EquipoiseError, InvalidInput, UnknownField, nearest, unknown_name
 from equipoise.core.planned import planned
@@ -90,6 +90,7 @@ def build_app(arguments: Sequence[str] = ()) -> App:
             json: print one JSON object with the results as the last line of standard output.
             debug: show the traceback of an error.
         """
+        output.as_json = json
         _finish(_call(app, _line(app, tokens)), json)
 
     return app

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -17,6 +18,21 @@ class Progress(Protocol):
     def describe(self, text: str) -> None:
         """Replace the words beside the bar."""
         ...
+
+
+@dataclass
+class Output:
+    """How results are to be printed.
+
+    Attributes:
+        as_json: as one JSON object, for programs.
+    """
+
+    as_json: bool = False
+
+
+output = Output()
+"""What the command line was told; a verb that prints by itself looks here."""
 
 
 def note(text: str) -> None:

@@ -321,7 +321,7 @@ def make_app(config: ProxyConfig, corrector: Any) -> Any:
         reloading_module.make_corrector = kept
 
 
-async def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait until a condition holds."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():

@@ -1,13 +1,12 @@
 """A corrector that can read ahead is told of a sentence while it is being written."""
 
 import asyncio
-import time
 
 import pytest
 
 from equipoise.systems.stream_aligner.correction import Correction, TokenMeter
 from equipoise.systems.stream_aligner.reviewing import Reviewer
-from tests.systems.stream_aligner.scripted import DONE, Finish, Step, proxied
+from tests.systems.stream_aligner.scripted import DONE, Finish, Step, proxied, until
 
 pytestmark = pytest.mark.standard
 PIECES = ["The river is long", " and it is rather wide", " too. ", "It", " freezes over in winter."]
@@ -31,13 +30,6 @@ class Reader:
 def stepped(body, number):
     script = [piece for text in PIECES for piece in (text, Step())]
     return [*script, Finish(), DONE]
-
-
-async def until(condition):
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.005)
 
 
 def test_what_has_come_is_read_while_the_rest_is_awaited():

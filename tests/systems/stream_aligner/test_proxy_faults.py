@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from equipoise.systems.stream_aligner import ProxyConfig, create_app
 from equipoise.systems.stream_aligner import exchange as exchange_module
+from equipoise.systems.stream_aligner import reloading as reloading_module
 from equipoise.systems.stream_aligner.reviewing import Reviewer
 from tests.systems.stream_aligner.scripted import (
     DONE,
@@ -447,6 +448,53 @@ def test_a_broken_configuration_keeps_no_withdrawn_key(tmp_path):
             assert (await proxy.client.get("/v1/models", headers=headers)).status_code == 200
             keys.write_text("[]")
             assert (await proxy.client.get("/v1/models", headers=headers)).status_code == 401
+
+    run(work())
+
+
+def test_a_slow_corrector_keeps_no_withdrawn_key(tmp_path, monkeypatch):
+    keys, file, go = tmp_path / "keys.json", tmp_path / "proxy.toml", threading.Event()
+    keys.write_text(json.dumps([{"name": "ann", "sha256": sha("key-a")}]))
+    file.write_text("")
+
+    def slow(spec):
+        go.wait(60)
+        return lambda question, prefix, sentence: sentence
+
+    async def work():
+        async with proxied(saying(TEXT), keys=keys, config=file) as proxy:
+            monkeypatch.setattr(reloading_module, "make_corrector", slow)
+            headers = {"authorization": "Bearer key-a"}
+            file.write_text('corrector = "arithmetic"')
+            assert (await proxy.client.get("/v1/models", headers=headers)).status_code == 200
+            keys.write_text("[]")
+            assert (await proxy.client.get("/v1/models", headers=headers)).status_code == 401
+            assert not go.is_set()
+            go.set()
+
+    run(work())
+
+
+def test_the_probe_asks_with_the_clients_upstream_key_and_not_again_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("THEIR_KEY", "their-upstream-key")
+    keys = tmp_path / "keys.json"
+    entry = {"name": "ann", "sha256": sha("key-a"), "upstream_key_env": "THEIR_KEY"}
+    keys.write_text(json.dumps([entry]))
+
+    async def work():
+        def script(body, number):
+            return JSONResponse({"error": {"message": "no such model"}}, 404)
+
+        async with proxied(script, keys=keys, prefill="auto") as proxy:
+            await until(lambda: len(proxy.upstream.bodies) == 1)  # at the start, without a key
+            assert "authorization" not in proxy.upstream.headers[0]
+            headers = {"authorization": "Bearer key-a"}
+            body = {"model": "m", "messages": QUESTION}
+            for _ in range(2):
+                answer = await proxy.client.post("/v1/chat/completions", json=body, headers=headers)
+                assert answer.status_code == 404
+            said = [found["authorization"] for found in proxy.upstream.headers[1:]]
+            assert said == ["Bearer their-upstream-key"] * 3, "one probe, two requests"
 
     run(work())
 

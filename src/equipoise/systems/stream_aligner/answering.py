@@ -99,7 +99,7 @@ class AnswerSession:
             UpstreamFailed: the upstream did not answer, or not to the end.
         """
         try:
-            await self._upstream.prepare(self._request.model)
+            await self._upstream.prepare(self._request.model, self._key_env)
             machine = review_loop(self._options, self._may_restart, all_steps=False)
             try:
                 answer = await drive(machine, self, self._consult, self._emit)

@@ -75,6 +75,8 @@ class Desk:
 
     async def refresh(self, *, all_of_it: bool = False) -> None:
         """Read changed files; a corrector that takes long to load takes over when it is there."""
+        if all_of_it or self._reloader.keys.changed():
+            await asyncio.to_thread(self._reloader.reload_keys, anyway=all_of_it)
         if not all_of_it and not self._reloader.changed():
             return
         if self._reloading is None or self._reloading.done() or all_of_it:

@@ -43,24 +43,31 @@ class Reloader:
 
     def __init__(self, given: ProxyConfig) -> None:
         self._given = given
-        self._lock = threading.Lock()
+        self._lock, self._keys_lock = threading.Lock(), threading.Lock()
         config = given.resolved()
         self._stamps = _stamps(config)
         self.keys = _make_keys(config)
         self.settings = Settings(config, _make_reviewer(config))
 
     def changed(self) -> bool:
-        """Return whether a file is another than the one read last."""
-        return self.keys.changed() or _stamps(self.settings.config) != self._stamps
+        """Return whether a file other than that of the keys is not the one read last."""
+        return _stamps(self.settings.config) != self._stamps
+
+    def reload_keys(self, *, anyway: bool = False) -> None:
+        """Read the keys again where they have changed, or `anyway`.
+
+        Waits for nothing: no broken file and no slow corrector keeps a withdrawn key.
+        """
+        with self._keys_lock:
+            try:
+                if anyway or self.keys.changed():
+                    self.keys.reload()
+            except EquipoiseError as error:
+                note(f"not reloaded, the keys before stay: {error}")
 
     def reload(self, *, all_of_it: bool = False) -> None:
         """Read again what has changed, or everything; may take as long as loading a corrector."""
         with self._lock:
-            try:  # alone and first: nothing else that is broken or slow keeps a withdrawn key
-                if all_of_it or self.keys.changed():
-                    self.keys.reload()
-            except EquipoiseError as error:
-                note(f"not reloaded, the keys before stay: {error}")
             try:
                 self._reload(all_of_it)
             except EquipoiseError as error:

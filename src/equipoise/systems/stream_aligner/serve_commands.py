@@ -2,9 +2,9 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 
+from equipoise.core.console import output
 from equipoise.core.errors import InvalidInput, RunFailed
 
 _FINISH_WITHIN = 5  # seconds that open answers get after SIGTERM
@@ -119,6 +119,6 @@ def serve(
 
 
 def _tell(url: str) -> None:
-    """Print where the proxy is, for programs that start it; `--json` is the command line's own."""
-    if "--json" in sys.argv:
+    """Print where the proxy is, for programs that start it."""
+    if output.as_json:
         print(json.dumps({"url": url, "pid": os.getpid()}), flush=True)  # noqa: T201

@@ -7,6 +7,7 @@ first (which is then cut away) or opens a new turn.
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -31,6 +32,7 @@ from equipoise.text.openai_wire import CONTINUE_EXTRAS, Dialect, chat_body
 from equipoise.text.prefill import Continuation
 from equipoise.text.transport import DONE, HttpStatusError, Transport
 
+_PROBE_AGAIN = 10.0  # seconds after a probe that failed
 _AFTER_FINISH = 2.0  # seconds that usage and [DONE] may come after the finish reason
 
 
@@ -64,6 +66,7 @@ class HttpUpstream:
         self._refused: set[str] = set()  # fields that this server does not know
         self._breaker = Breaker()
         self._probing = asyncio.Lock()
+        self._probe_again = 0.0  # not before
         self._transport(None)  # a wrong address is said at once
         if prefill == "none":
             self._warn("prefill is none")
@@ -84,18 +87,22 @@ class HttpUpstream:
         except (RunFailed, TimeoutError) as error:
             raise self._failure(error) from None
 
-    async def prepare(self, model: str | None) -> None:
-        """Probe, where `auto` was asked and no probe has succeeded yet."""
+    async def prepare(self, model: str | None, key_env: str | None = None) -> None:
+        """Probe, where `auto` was asked and no probe has succeeded yet, nor failed just now."""
         if self._way is not None:
             return
         async with self._probing:
-            if self._way is not None:
+            if self._way is not None or time.monotonic() < self._probe_again:
                 return
             try:
                 async with asyncio.timeout(self._timeout):
-                    self._way = await self._probe(self._model or model)
+                    self._way = await self._probe(self._model or model, key_env)
             except (EquipoiseError, TimeoutError):
-                return  # the request that comes next says what is wrong
+                # the request that comes next says what is wrong; without a client's name for a
+                # model, or its key, a failure says nothing of the next one
+                if model is not None:
+                    self._probe_again = time.monotonic() + _PROBE_AGAIN
+                return
             if self._way.mode == "none":
                 self._warn("the server opens a new turn, or does not show that it continues one")
 
@@ -223,8 +230,8 @@ class HttpUpstream:
                 "/apply-template; give upstream_model=FOLDER (its tokenizer) or another prefill"
             ) from None
 
-    async def _probe(self, model: str | None) -> Continuation:
-        transport = self._transport(None)
+    async def _probe(self, model: str | None, key_env: str | None) -> Continuation:
+        transport = self._transport(key_env)
         if await is_llamacpp(transport, self._root):
             return Continuation("assistant")  # its streams do not repeat
         name = model or await first_model(transport)

@@ -43,7 +43,7 @@ class ReplayUpstream:
         self._answers = read_answers(path)
         self._continue = scripted_upstream(self._answers.__getitem__)
 
-    async def prepare(self, model: str | None) -> None:
+    async def prepare(self, model: str | None, key_env: str | None = None) -> None:
         """Nothing is to be found out."""
 
     async def models(self, key_env: str | None = None) -> Any:

@@ -57,7 +57,7 @@ class AnswerUpstream(Protocol):
         """Whether it can continue a begun answer, so that edits are fed back."""
         ...
 
-    async def prepare(self, model: str | None) -> None:
+    async def prepare(self, model: str | None, key_env: str | None = None) -> None:
         """Find out what must be known before the first answer; never fails."""
         ...
 
