@@ -42,6 +42,7 @@ check: $(INSTALLED) ## lint, types, import contracts, dependencies
 bench: $(INSTALLED) ## measure, and write benchmarks/results/
 	$(BIN)/python -m benchmarks.foundation
 	$(BIN)/python -m benchmarks.rflaf
+	$(BIN)/python -m benchmarks.stream_aligner
 
 docs: $(INSTALLED) ## regenerate tables and command help in the documents, build the site
 	$(BIN)/python -m docs.generate

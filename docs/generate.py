@@ -54,16 +54,44 @@ def figures_table() -> str:
 def figures_of(records: list[dict[str, Any]]) -> str:
     """Return the figures of some result files as one table."""
     found = [record for record in records if record.get("figures")]
-    rows = [
-        [figure["name"], figure["value"], figure.get("beside", ""), figure.get("note", "")]
-        for record in found
-        for figure in record["figures"]
-    ]
+    rows = [cells for record in found for cells in map(figure_cells, record["figures"]) if cells]
     if not rows:
         return "Not measured yet: `make bench`."
-    machines = " and ".join(dict.fromkeys(record["machine"] for record in found))
-    note = f"Measured by `make bench` on {machines}. A ratio compares two things of one run."
-    return table(["figure", "ours", "beside", "how"], rows) + "\n\n" + note
+    return table(["figure", "ours", "beside", "how"], rows) + "\n\n" + measured_on(found)
+
+
+def figure_cells(figure: dict[str, str]) -> list[str]:
+    """Return a figure's cells; of those that name targets, only where one is set."""
+    if "what" not in figure:
+        return [figure["name"], figure["value"], figure.get("beside", ""), figure.get("note", "")]
+    if not figure["target"]:
+        return []
+    goal = {"yes": "reached", "no": "missed"}.get(figure["reached"], "not measured")
+    how = f"goal {figure['target']}: {goal}"
+    if figure["conditions"]:
+        how += f"; {figure['conditions']}"
+    return [figure["what"], figure["ours"], figure["peer"], how]
+
+
+def measured_on(records: list[dict[str, Any]]) -> str:
+    """Return the line below a table of figures."""
+    machines = " and ".join(dict.fromkeys(record["machine"] for record in records))
+    return f"Measured by `make bench` on {machines}. A ratio compares two things of one run."
+
+
+def targets_table(name: str) -> str:
+    """Return the figures of a result file that name their targets, each with all it says."""
+    record = results(name)
+    if not record.get("figures"):
+        return "Not measured yet: `make bench`."
+    columns = ["what", "ours", "target", "reached", "peer", "conditions"]
+    rows = [
+        [figure[column].removeprefix(f"{name}: ") for column in columns]
+        for figure in record["figures"]
+    ]
+    loads = [part["load_before"] for part in record.values() if "load_before" in part]
+    busy = f" Load before the parts: {min(loads):g} to {max(loads):g}." if loads else ""
+    return table(columns, rows) + "\n\n" + measured_on([record]) + busy
 
 
 def rflaf_sets() -> str:
@@ -157,9 +185,14 @@ def pages() -> dict[Path, str]:
     rflaf = fill(rflaf, "sets", rflaf_sets())
     rflaf = fill(rflaf, "published", rflaf_published())
     rflaf = fill(rflaf, "figures", figures_of([results("rflaf")]))
+    aligner_room = room.parent.parent / "stream_aligner" / "README.md"
+    aligner = fill(
+        aligner_room.read_text(encoding="utf-8"), "figures", targets_table("stream_aligner")
+    )
     return {
         ROOT / "README.md": readme,
         room: rflaf,
+        aligner_room: aligner,
         ROOT / "docs" / "cli.md": command_help(),
         ROOT / "docs" / "papers.bib": papers(),
     }

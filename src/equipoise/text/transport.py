@@ -31,6 +31,11 @@ DONE: dict[str, Any] = {"done": True}
 """What `Transport.events` yields for the `[DONE]` that ends OpenAI streams."""
 
 
+_KEPT = 100  # connections that wait to be used again
+_IDLE = 4.0  # seconds that they wait; many servers close theirs after five
+_READ_OUT = 0.02  # seconds for the end of a body whose last event has come
+
+
 class HttpStatusError(RunFailed):
     """The server answered with an error.
 
@@ -64,6 +69,8 @@ class Transport:
         concurrency: requests open at the same time (per event loop).
         api_key_env: name of the environment variable that holds the bearer key. The key itself is
             read for each request and stands in no error, representation or description.
+        keep_alive: use connections again, until `aclose`; given up for a server that says it is
+            llama.cpp's, which breaks one in four connections that are used again after a stream.
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class Transport:
         max_retry_wait: float = 60.0,
         concurrency: int = 8,
         api_key_env: str | None = None,
+        keep_alive: bool = False,
     ) -> None:
         self._http: Any = require("httpx2", "text")
         self.url = _check_url(url)
@@ -91,6 +99,8 @@ class Transport:
         self._concurrency = concurrency
         self._gates: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
         self._context: ssl.SSLContext | None = None
+        self._keep_alive = keep_alive
+        self._kept: WeakKeyDictionary[Any, httpx2.AsyncClient] = WeakKeyDictionary()
         self._random = random.Random()
 
     def __repr__(self) -> str:
@@ -143,9 +153,13 @@ class Transport:
             try:
                 if kind == "text/event-stream":
                     reader = SseReader()
-                    async for chunk in response.aiter_bytes():
+                    chunks = response.aiter_bytes()
+                    async for chunk in chunks:
                         for event in reader.feed(chunk):
-                            yield self._parse(event.data)
+                            value = self._parse(event.data)
+                            if value is DONE and self._keep_alive:
+                                await self._read_out(chunks)
+                            yield value
                 else:
                     raw = await response.aread()
                     if kind != "application/json":
@@ -156,6 +170,13 @@ class Transport:
                     yield self._parse(raw.decode("utf-8", "replace"))
             except self._http.HTTPError as error:
                 raise self._lost(error) from None
+
+    async def _read_out(self, chunks: AsyncIterator[bytes]) -> None:
+        """Read the end of a finished stream, without which its connection is not used again."""
+        with contextlib.suppress(TimeoutError, self._http.HTTPError):
+            async with asyncio.timeout(_READ_OUT):
+                async for _ in chunks:
+                    continue
 
     @contextlib.asynccontextmanager
     async def _respond(
@@ -172,6 +193,8 @@ class Transport:
                             method, (root or self.url) + path, json=body, headers=self._headers()
                         )
                     )
+                    if response.headers.get("server", "").startswith("llama.cpp"):
+                        self._keep_alive = False
                     if response.status_code == 200:
                         break
                     wait = self._wait_after(response)
@@ -197,23 +220,39 @@ class Transport:
                 )
             yield response  # pyright: ignore[reportPossiblyUnboundVariable]
 
+    async def aclose(self) -> None:
+        """Close the connections that the running event loop keeps."""
+        client = self._kept.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
     @contextlib.asynccontextmanager
     async def _client(self) -> AsyncIterator["httpx2.AsyncClient"]:
-        """Open a client. One per request: a client belongs to one event loop and ends with it."""
+        """Return the event loop's client, or one for a single request."""
+        if not self._keep_alive:
+            async with self._new_client(0) as client:
+                yield client
+            return
+        loop = asyncio.get_running_loop()
+        if loop not in self._kept:
+            self._kept[loop] = self._new_client(_KEPT)
+        yield self._kept[loop]
+
+    def _new_client(self, kept: int) -> "httpx2.AsyncClient":
         parts = urlsplit(self.url)
         if self._context is None:  # one for all clients, which would each make their own
             secure = parts.scheme == "https"
             self._context = (
                 ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             )
-        async with self._http.AsyncClient(
+        return self._http.AsyncClient(
             timeout=self._timeout,
             verify=self._context,
             trust_env=not is_loopback(self.url),
-            # llama.cpp's server breaks one in four connections that are used again after a stream
-            limits=self._http.Limits(max_keepalive_connections=0),
-        ) as client:
-            yield client
+            limits=self._http.Limits(
+                max_connections=None, max_keepalive_connections=kept, keepalive_expiry=_IDLE
+            ),
+        )
 
     def _headers(self) -> dict[str, str]:
         key = self._key()

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,14 @@ SMALL = StreamAlignerConfig.preset(
     world_epochs=1,
     compare_schedules=True,
     rewriting_aligner=True,
+    sizes=(
+        DecoderShape(width=8, layers=1, heads=1, window=2),
+        DecoderShape(width=16, layers=1, heads=1, window=2),
+    ),
+    size_questions=4,
+    size_answers=2,
+    interpret_questions=10,
+    interpret_rows=16,
 )
 
 
@@ -31,10 +40,13 @@ def test_equal_seeds_give_equal_results(name: str) -> None:
     second = EXPERIMENTS[name](SMALL, 3, lambda: None)
     assert first == second
     assert json.loads(json.dumps(to_json(first))) == to_json(first)
+    assert first["target"]
+    assert first["reached"] in (True, False, None)
     calls = {"induction": 2, "arithmetic": 4, "identity": 4, "latency": len(LATENCY_POINTS)}
     assert name not in calls or len(done) == calls[name]
     # at copy rates of 0 and 1 the timeline has no chance in it; two steps of training copy nothing
-    if name not in ("latency", "identity"):
+    # and get nothing right
+    if name not in ("latency", "identity", "size"):
         assert EXPERIMENTS[name](SMALL, 4, lambda: None) != first
 
 
@@ -54,6 +66,19 @@ def test_the_timeline_meets_the_formula_within_a_hundredth() -> None:
     for row in found["rows"]:
         assert row["speedup"] == pytest.approx(row["speedup_formula"], rel=0.01)
         assert row["speedup"] >= 1
+
+
+def test_targets_follow_the_figures() -> None:
+    induction = EXPERIMENTS["induction"](SMALL, 0, lambda: None)
+    met = induction["largest_error"] <= 4 and induction["covered"] >= 0.9 * SMALL.worlds
+    assert induction["reached"] is met
+    assert EXPERIMENTS["latency"](SMALL, 0, lambda: None)["reached"] is True
+    # a corrector that has learned nothing is no better than the raw answers
+    sums = EXPERIMENTS["arithmetic"](SMALL, 0, lambda: None)
+    assert sums["trained"]["stream_minus_aligner"] < 0.1
+    assert sums["reached"] is False
+    without = replace(SMALL, identity_shares=(0.0, 0.5))
+    assert EXPERIMENTS["identity"](without, 0, lambda: None)["reached"] is None
 
 
 def test_published_figures_are_those_of_the_abstract() -> None:

@@ -51,7 +51,11 @@ def test_collect_train_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (trained["rows"], trained["style"], trained["steps"]) == (32, "stream", 4)
     assert Path(trained["checkpoint"]).is_dir()
     measured = science_commands.evaluate(
-        corrector=f"model:{trained['run']}", methods="raw,stream", questions=3, steps="2"
+        world="arithmetic",
+        corrector=f"model:{trained['run']}",
+        methods="raw,stream",
+        questions=3,
+        steps="2",
     )
     assert [row["method"] for row in measured["rows"]] == ["raw", "stream"]
     assert (measured["questions"], measured["steps"]) == (3, 2)
@@ -59,7 +63,9 @@ def test_collect_train_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_exact_arithmetic_is_evaluated_as_exact(tmp_path: Path) -> None:
-    found = science_commands.evaluate(corrector="arithmetic", questions=20, out=tmp_path / "run")
+    found = science_commands.evaluate(
+        world="arithmetic", corrector="arithmetic", questions=20, out=tmp_path / "run"
+    )
     rows = {row["method"]: row["accuracy"] for row in found["rows"]}
     assert rows["stream"] == rows["oracle"] == 1.0
     assert rows["aligner"] == rows["post-hoc"]  # exact sums, each where it stands
@@ -95,7 +101,9 @@ def test_aligner_rows_train_an_aligner(tmp_path: Path) -> None:
     )
     assert (trained["style"], trained["rows"]) == ("aligner", 8)
     with pytest.raises(InvalidInput, match="style 'aligner' and reviews whole answers"):
-        science_commands.evaluate(corrector=f"model:{trained['run']}", questions=2)
+        science_commands.evaluate(
+            world="arithmetic", corrector=f"model:{trained['run']}", questions=2
+        )
 
 
 def test_broken_rows_are_counted_or_refused(
@@ -136,7 +144,9 @@ def test_bad_trainings_and_evaluations(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="unknown world 'sentense'"):
         science_commands.evaluate(corrector="identity", world="sentense")
     with pytest.raises(InvalidInput, match="unknown method 'steam'"):
-        science_commands.evaluate(corrector="identity", methods="steam", out=tmp_path / "run")
+        science_commands.evaluate(
+            world="arithmetic", corrector="identity", methods="steam", out=tmp_path / "run"
+        )
 
 
 @pytest.mark.standard

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,20 +58,69 @@ def correct_file(
     Raises:
         InvalidInput: `out` holds the answers to other questions.
     """
+
+    def write(place: int) -> dict[str, Any]:
+        original = align(questions[place], upstream, corrector, mode="off").text
+        answer = align(questions[place], upstream, corrector, **options)
+        return _row(questions[place], original, answer)
+
+    return append_rows(questions, write, out, advance=advance)
+
+
+def append_rows(
+    questions: Sequence[str],
+    write: Callable[[int], dict[str, Any]],
+    out: Path,
+    *,
+    sync: bool = True,
+    advance: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
+    """Append a row for every question to `out`, each as soon as it is done.
+
+    Args:
+        questions: in order.
+        write: place in `questions` to its row, which repeats it as `question`.
+        out: JSONL; what it holds already is kept, an unfinished last line is written anew.
+        sync: have every row on the disk before the next; without it a power cut loses some.
+        advance: called after every question.
+
+    Returns:
+        All rows of the file.
+
+    Raises:
+        InvalidInput: `out` holds the answers to other questions.
+    """
     rows = _finished(out, questions)
     for _ in rows:
         advance()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("a", encoding="utf-8") as file:
-        for question in questions[len(rows) :]:
-            original = align(question, upstream, corrector, mode="off").text
-            answer = align(question, upstream, corrector, **options)
-            rows.append(_row(question, original, answer))
-            file.write(json.dumps(rows[-1], ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-            advance()
+    for place in range(len(rows), len(questions)):
+        rows.append(write(place))
+        append_line(out, rows[-1], sync=sync)
+        advance()
     return rows
+
+
+def append_line(out: Path, record: Mapping[str, Any], *, sync: bool = True) -> None:
+    """Append a record to a JSONL file; with `sync` it is on the disk when this returns."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("ab") as file:
+        # half of a surrogate pair, which an endpoint may send, becomes its JSON escape
+        line = json.dumps(record, ensure_ascii=False) + "\n"
+        file.write(line.encode("utf-8", "backslashreplace"))
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+
+
+def whole_lines(out: Path) -> list[bytes]:
+    """Return the finished lines of a file; one that was still being written is left out."""
+    return out.read_bytes().split(b"\n")[:-1] if out.exists() else []
+
+
+def cut_unfinished(out: Path) -> None:
+    """Cut off a last line that was still being written."""
+    if out.exists():
+        os.truncate(out, out.read_bytes().rfind(b"\n") + 1)
 
 
 def write_comparison_file(rows: list[dict[str, Any]], path: Path) -> int:
@@ -119,14 +168,10 @@ def _row(question: str, original: str, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _finished(out: Path, questions: list[str]) -> list[dict[str, Any]]:
-    """Return the complete rows of an earlier try; cut off a line that was being written."""
-    if not out.exists():
-        return []
-    raw = out.read_bytes()
-    whole = raw[: raw.rfind(b"\n") + 1]
+def _finished(out: Path, questions: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the complete rows of an earlier try."""
     rows = []
-    for number, line in enumerate(whole.splitlines(), 1):
+    for number, line in enumerate(whole_lines(out), 1):
         try:
             row = json.loads(line)
             question = row["question"]
@@ -137,7 +182,5 @@ def _finished(out: Path, questions: list[str]) -> list[dict[str, Any]]:
         if number > len(questions) or question != questions[number - 1]:
             raise InvalidInput(f"{out}, line {number} answers another question; name a new file")
         rows.append(row)
-    if len(whole) < len(raw):
-        with out.open("r+b") as file:
-            file.truncate(len(whole))
+    cut_unfinished(out)
     return rows

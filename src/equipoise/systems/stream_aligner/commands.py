@@ -239,7 +239,8 @@ def reproduce(
     """Run the experiments whose right result is known; the same line with --out continues.
 
     Args:
-        only: induction, arithmetic, identity, latency, methods, rounds, prefix; all by default.
+        only: induction, arithmetic, identity, latency, methods, rounds, prefix, size, interpret,
+            cost; all by default.
         preset: tiny (under a minute), small or paper.
         seed: of the simulations.
         out: run folder; an interrupted run in it is continued.
@@ -249,6 +250,7 @@ def reproduce(
     from equipoise.systems.stream_aligner.pipeline_plots import add_latency_plots
     from equipoise.systems.stream_aligner.reproduction import EXPERIMENTS, PUBLISHED
     from equipoise.systems.stream_aligner.text_plots import add_text_plot
+    from equipoise.systems.stream_aligner.training_plots import add_training_plot
 
     for name in only:
         if name not in EXPERIMENTS:
@@ -269,6 +271,7 @@ def reproduce(
             if name == "latency":
                 add_latency_plots(report)
             add_text_plot(report, name, measured[name])
+            add_training_plot(report, name, measured[name])
         report.section("Published")
         report.table([{"figure": key, "published": value} for key, value in PUBLISHED.items()])
         page = report.save(run.path)

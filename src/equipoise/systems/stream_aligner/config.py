@@ -39,6 +39,27 @@ _TRAINED: Mapping[str, Any] = {
     "text_answers": 60,
 }
 
+# 0.1, 0.3, 1 and 3 million parameters, and a corrector to look into
+_STUDIED: Mapping[str, Any] = {
+    "sizes": (
+        {"width": 56, "layers": 1},
+        {"width": 88, "layers": 2},
+        {"width": 128, "layers": 4},
+        {"width": 200, "layers": 5},
+    ),
+    "size_steps": 4,
+    "size_largest": 6,
+    "size_questions": 800,
+    "size_worlds": 5,
+    "size_answers": 40,
+    "interpret_questions": 1200,
+    "interpret_epochs": 3,
+    "interpret_rows": 400,
+    "interpret_both": True,
+    "gate_questions": 600,
+    "gate_trained": True,
+}
+
 
 @dataclass(frozen=True)
 class StreamAlignerConfig(Config):
@@ -92,6 +113,38 @@ class StreamAlignerConfig(Config):
         text_epochs: passes over them.
         text_length: tokens of an example.
         text_held_out: evaluate on places, colours and hours that no training has.
+        sizes: decoders that the experiment `size` compares.
+        size_steps: sentences of its answers.
+        size_largest: largest number in its questions.
+        size_questions: questions whose answers its correctors learn from, once.
+        size_batch: rows of a step.
+        size_worlds: seeds of the arithmetic world that it evaluates on.
+        size_answers: answers of each.
+        interpret_questions: questions whose answers the corrector of `interpret` learns from.
+        interpret_epochs: passes over them.
+        interpret_rows: rows that its probes learn from, and as many fresh ones.
+        interpret_both: whether it also looks into the pupil of a teacher whose edits change the
+            result alone.
+        gate_features: what a gate looks at: `text`, or `layer:K` of the corrector (0: embedding).
+        gate_budget: most of the sentences that need an edit that may skip the corrector.
+        gate_share: part of the questions that `train --gate` keeps from the training; a third each
+            fits, calibrates and measures the gate.
+        gate_questions: questions that the experiment `gate` fits on, and as many each to calibrate
+            and to measure.
+        gate_trained: whether it also trains correctors, for gates on their layers.
+        smollm2_trained: train correctors for the experiment `smollm2`; else scripted answers and
+            the exact oracle stand in.
+        smollm2_seeds: trainings, each with its own questions, whose answers are pooled.
+        smollm2_questions: running sums whose answers by the model its correctors learn from.
+        smollm2_drills: rows of many sums that they learn from besides.
+        smollm2_sums: additions in each of those.
+        smollm2_epochs: passes over all rows.
+        smollm2_batch: rows of a step.
+        smollm2_rate: peak learning rate.
+        smollm2_answers: questions of the evaluation.
+        smollm2_prompted: of them for the untrained, prompted model.
+        file_tokens: longest answer to a question of the user's file.
+        judge_tokens: longest answer of a model that judges.
     """
 
     model: str = "smollm2-135m"
@@ -138,6 +191,37 @@ class StreamAlignerConfig(Config):
     text_epochs: int = 2
     text_length: int = 448
     text_held_out: bool = False
+    sizes: tuple[DecoderShape, ...] = (
+        DecoderShape(width=24, layers=1),
+        DecoderShape(width=48, layers=1),
+    )
+    size_steps: int = 2
+    size_largest: int = 4
+    size_questions: int = 80
+    size_batch: int = 8
+    size_worlds: int = 2
+    size_answers: int = 10
+    interpret_questions: int = 200
+    interpret_epochs: int = 1
+    interpret_rows: int = 60
+    interpret_both: bool = False
+    gate_features: str = "text"
+    gate_budget: float = 0.01
+    gate_share: float = 0.3
+    gate_questions: int = 160
+    gate_trained: bool = False
+    smollm2_trained: bool = False
+    smollm2_seeds: int = 1
+    smollm2_questions: int = 110
+    smollm2_drills: int = 600
+    smollm2_sums: int = 10
+    smollm2_epochs: int = 1
+    smollm2_batch: int = 4
+    smollm2_rate: float = 1e-3
+    smollm2_answers: int = 20
+    smollm2_prompted: int = 8
+    file_tokens: int = 512
+    judge_tokens: int = 512
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {},
@@ -148,6 +232,9 @@ class StreamAlignerConfig(Config):
             "answers": 4000,
             "base": "smollm2-135m",
             **_TRAINED,
+            **_STUDIED,
+            "smollm2_trained": True,
+            "smollm2_answers": 60,
         },
         "paper": {
             "sum_questions": 100,
@@ -158,5 +245,9 @@ class StreamAlignerConfig(Config):
             "adapter": False,
             "max_length": 4096,
             **_TRAINED,
+            **_STUDIED,
+            "smollm2_trained": True,
+            "smollm2_seeds": 3,
+            "smollm2_answers": 200,
         },
     }

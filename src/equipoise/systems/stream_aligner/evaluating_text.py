@@ -48,12 +48,14 @@ class Written:
         copied: share of its reviewed sentences that were left as proposed; None without review.
         upstream_chars: characters that the upstream wrote for it, discarded ones included.
         corrector_calls: how often the corrector was asked.
+        unreviewed: sentences on which the corrector failed.
     """
 
     text: str
     copied: float | None
     upstream_chars: int
     corrector_calls: int
+    unreviewed: int = 0
 
 
 def evaluate_text(
@@ -174,8 +176,24 @@ def write_answer(
         return _best_of_two(world, question, alone)
     if method == "as-published":
         return _as_published(world.upstream, question, corrector)
+    return write_reviewed(method, world.upstream, question, corrector)
+
+
+def write_reviewed(
+    method: str, upstream: Upstream, question: str, corrector: Corrector, **options: Any
+) -> Written:
+    """Return an upstream's answer, reviewed.
+
+    Args:
+        method: `aligner` (the whole answer at once), `post-hoc` (every sentence, nothing fed back)
+            or any other for the loop.
+        upstream: proposes.
+        question: as asked.
+        corrector: of the method.
+        **options: of `align`.
+    """
     mode = {"aligner": "aligner", "post-hoc": "detect"}.get(method, "stream")
-    answer = align(question, world.upstream, corrector, mode=mode, speculate=True)
+    answer = align(question, upstream, corrector, mode=mode, speculate=True, **options)
     text = answer.text
     if method == "post-hoc":  # what would have been shown: nothing is fed back
         shown = (step.segment.leading + step.text for step in answer.steps if step.text)
@@ -187,6 +205,7 @@ def write_answer(
         float(np.mean(copied)) if copied else None,
         answer.proposed_chars,
         answer.corrector_calls,
+        sum(step.verdict == "unreviewed" for step in reviewed),
     )
 
 
@@ -226,6 +245,11 @@ def _check(
         raise InvalidInput("there are no questions to evaluate on")
     if "prompted" in methods and prompted is None:
         raise InvalidInput("method 'prompted' needs a prompted corrector: name it by --prompted")
+    check_style(methods, corrector)
+
+
+def check_style(methods: Sequence[str], corrector: Corrector) -> None:
+    """Refuse a corrector of whole answers where a method has it review single sentences."""
     single = [method for method in methods if method in ("post-hoc", "stream", "as-published")]
     if single and getattr(corrector, "style", "stream") == "aligner":
         raise InvalidInput(

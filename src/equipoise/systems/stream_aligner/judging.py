@@ -82,15 +82,41 @@ def compare_in_both_orders(
             f"{len(questions)} questions, {len(original)} originals, {len(corrected)} corrected: "
             "the lists must have one length"
         )
-    if len(questions) == 0:
-        raise InvalidInput("nothing to compare: the lists are empty")
-    pairs = list(zip(questions, original, corrected, strict=True))
     ask = judge if callable(judge) else _adapted(judge)
-    original_first = [_outcome(ask(q, o, c), corrected_is="second") for q, o, c in pairs]
-    corrected_first = [_outcome(ask(q, c, o), corrected_is="first") for q, o, c in pairs]
+    return compare_outcomes(
+        [judge_both_orders(ask, *pair) for pair in zip(questions, original, corrected)]
+    )
+
+
+Outcomes = tuple[str | None, str | None]
+"""Of a pair: `win`, `loss`, `tie` or None (not parsed) for the corrected answer, with the original
+shown first and with the corrected one first."""
+
+
+def judge_both_orders(judge: PairJudge, question: str, original: str, corrected: str) -> Outcomes:
+    """Judge one pair twice, with the places swapped.
+
+    >>> judge_both_orders(lambda question, first, second: "second", "?", "a", "b")
+    ('win', 'loss')
+    """
+    return (
+        _outcome(judge(question, original, corrected), corrected_is="second"),
+        _outcome(judge(question, corrected, original), corrected_is="first"),
+    )
+
+
+def compare_outcomes(outcomes: Sequence[Outcomes]) -> PairedComparison:
+    """Count what judges said of pairs.
+
+    Raises:
+        InvalidInput: there are none.
+    """
+    if not outcomes:
+        raise InvalidInput("nothing to compare: the lists are empty")
+    original_first, corrected_first = (list(column) for column in zip(*outcomes))
     counts = Counter(original_first + corrected_first)
     rates = (_rate(original_first), _rate(corrected_first))
-    both = [(a, b) for a, b in zip(original_first, corrected_first) if a and b]
+    both = [(a, b) for a, b in outcomes if a and b]
     return PairedComparison(
         wins=counts["win"],
         losses=counts["loss"],

@@ -9,7 +9,8 @@ from equipoise.core.errors import InvalidInput, RunFailed, unknown_name
 from equipoise.systems.stream_aligner.checkpoints import find_corrector, load_corrector
 from equipoise.systems.stream_aligner.copying import CopyDecode, copy_decode_tail
 from equipoise.systems.stream_aligner.correction import Correction, TokenMeter
-from equipoise.systems.stream_aligner.gate import NOTE, CopyGate, has_gate, load_gate
+from equipoise.systems.stream_aligner.gate import NOTE, CopyGate
+from equipoise.systems.stream_aligner.gate_files import has_gate, load_gate
 from equipoise.systems.stream_aligner.gate_states import FirstBlocks
 from equipoise.systems.stream_aligner.networks import STOP_TEXT, Network
 from equipoise.systems.stream_aligner.sessions import Session
@@ -138,14 +139,14 @@ class ModelCorrector:
 
     def _first_blocks(self, count: int) -> list[Session]:
         """Return sessions of the blocks that the gate reads; none where it reads text."""
-        if self.gate is None or self.gate.layer is None:
+        if self.gate is None or self.gate.layer is None or not self.gate.skips:
             return []
         first = FirstBlocks(self.network, self.gate.layer)
         return [Session(first) for _ in range(count)]
 
     def _is_sure(self, question: str, prefix: str, sentence: str, prompt: Sequence[int]) -> bool:
         """Return whether the gate lets a sentence pass."""
-        if self.gate is None:
+        if self.gate is None or not self.gate.skips:
             return False
         if self.gate.layer is None:
             score = self.gate.score_texts([(question, prefix, sentence)])

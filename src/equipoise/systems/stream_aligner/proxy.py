@@ -195,6 +195,7 @@ def _lifespan(desk: Desk) -> Callable[[Starlette], Any]:
             await asyncio.gather(*tasks, return_exceptions=True)
             with suppress(NotImplementedError, RuntimeError, ValueError, AttributeError):
                 loop.remove_signal_handler(signal.SIGHUP)
+            await desk.upstream.aclose()
             desk.close()
 
     return lifespan

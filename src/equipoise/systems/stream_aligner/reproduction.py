@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 from equipoise.core.seeding import stream
 from equipoise.core.stats import bootstrap_interval, wilson_interval
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
+from equipoise.systems.stream_aligner.experiments_cost import run_cost
+from equipoise.systems.stream_aligner.experiments_gate import run_gate
+from equipoise.systems.stream_aligner.experiments_interpret import run_interpret
+from equipoise.systems.stream_aligner.experiments_size import run_size
+from equipoise.systems.stream_aligner.experiments_smollm2 import run_smollm2
 from equipoise.systems.stream_aligner.experiments_text import run_methods, run_prefix, run_rounds
 from equipoise.systems.stream_aligner.experiments_training import run_identity, run_trained_sums
 from equipoise.systems.stream_aligner.latency import pipeline_period, simulate_pipeline
@@ -34,6 +39,9 @@ LATENCY_POINTS = (
     (0.2, 0.6, 0.1, 0.5),
     (1, 0.1, 0.3, 1),
 )
+STANDARD_ERRORS, COVERED_SHARE = 4, 0.9
+CLOSED_FORM_POINTS, ALIGNER_POINTS = 3, 10
+CLOCK_ERROR = 0.01
 _SENTENCES = 20_000
 
 
@@ -48,11 +56,16 @@ def run_induction(
         simulated = simulate_world(world, config.steps, config.answers, rng)
         rows.append({"world": number, **_compare_world(world, simulated, config.steps)})
         advance()
+    largest = max(row["largest_error"] for row in rows)
+    covered = sum(row["covered"] for row in rows)
     return {
         "rows": rows,
-        "largest_error": max(row["largest_error"] for row in rows),
-        "covered": sum(row["covered"] for row in rows),
+        "largest_error": largest,
+        "covered": covered,
         "worlds": len(rows),
+        "target": f"marginals within {STANDARD_ERRORS:g} standard errors, gain covered in "
+        f"{COVERED_SHARE:.0%} of the worlds",
+        "reached": largest <= STANDARD_ERRORS and covered >= COVERED_SHARE * len(rows),
     }
 
 
@@ -133,6 +146,10 @@ def run_arithmetic(
         "rows": rows + [_trained_row(row) for row in trained["rows"]],
         "covered": covered,
         "trained": trained,
+        "target": f"stream within {CLOSED_FORM_POINTS} points of the closed form at the measured "
+        f"rates and at least {ALIGNER_POINTS} above aligner",
+        "reached": abs(trained["stream_minus_closed_form"]) <= CLOSED_FORM_POINTS / 100
+        and trained["stream_minus_aligner"] >= ALIGNER_POINTS / 100,
     }
 
 
@@ -176,7 +193,13 @@ def run_latency(
             }
         )
         advance()
-    return {"rows": rows, "largest_error": max(row["relative_error"] for row in rows)}
+    largest = max(row["relative_error"] for row in rows)
+    return {
+        "rows": rows,
+        "largest_error": largest,
+        "target": f"timeline within {CLOCK_ERROR:.0%} of the formula",
+        "reached": largest <= CLOCK_ERROR,
+    }
 
 
 EXPERIMENTS = {
@@ -187,5 +210,10 @@ EXPERIMENTS = {
     "methods": run_methods,
     "rounds": run_rounds,
     "prefix": run_prefix,
+    "size": run_size,
+    "interpret": run_interpret,
+    "cost": run_cost,
+    "gate": run_gate,
+    "smollm2": run_smollm2,
 }
 """What `reproduce --only` knows."""

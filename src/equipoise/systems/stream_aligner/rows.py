@@ -11,7 +11,7 @@ others are used.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,12 @@ from typing import Any
 from equipoise.core.errors import InvalidInput, nearest
 from equipoise.core.files import write_atomic
 from equipoise.preference.comparisons import Comparison, Rating, Segment
-from equipoise.preference.comparisons.lines import Line, iter_lines, open_lines
+from equipoise.preference.comparisons.lines import Line
 from equipoise.preference.comparisons.records import parse_record
 from equipoise.systems.stream_aligner.correction import VERDICTS
+from equipoise.systems.stream_aligner.entries import check_broken, iter_entries, listed
 
 STYLES = ("stream", "aligner")
-MOST_BROKEN = 0.01
-"""Share of broken lines beyond which a file is refused."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def read_rows(path: str | Path, *, keep_going: bool = False) -> Rows:
     found: list[CorrectionRow] = []
     broken: list[tuple[int, str]] = []
     style, left_out = None, 0
-    for line in _entries(path):
+    for line in iter_entries(path):
         try:
             row, its_style = _parse(line)
             if row is None:
@@ -123,14 +122,9 @@ def read_rows(path: str | Path, *, keep_going: bool = False) -> Rows:
             continue
         style = its_style
         found.append(row)
-    if (
-        broken
-        and not keep_going
-        and len(broken) > MOST_BROKEN * (len(found) + len(broken) + left_out)
-    ):
-        raise InvalidInput(_refusal(path, broken, len(found) + len(broken) + left_out))
+    check_broken(path, broken, len(found) + len(broken) + left_out, keep_going=keep_going)
     if not found:
-        reason = f"; {_listed(broken)}" if broken else ""
+        reason = f"; {listed(broken)}" if broken else ""
         raise InvalidInput(f"{path} holds no rows{reason}")
     return Rows(tuple(found), style or STYLES[0], tuple(broken), left_out)
 
@@ -206,75 +200,3 @@ def _text(segments: Iterable[Segment]) -> str | None:
         return None
     turns = [part for part in parts if part.role == "user"]
     return "\n".join(part.text or "" for part in (turns[-1:] or parts))
-
-
-def _entries(path: str | Path) -> Iterator[Line]:
-    """Yield the entries of a file, each with the number of the line where it begins."""
-    with open_lines(path) as file:
-        try:
-            head = file.read(4096)
-        except (EOFError, OSError):
-            head = b""  # the line reader says what is wrong
-    if not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-        yield from iter_lines(path)
-        return
-    with open_lines(path) as file:
-        try:
-            text = file.read().decode("utf-8-sig")
-        except (EOFError, OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{path} is no JSON array: {error}") from None
-    yield from _array_entries(path, text)
-
-
-def _array_entries(path: str | Path, text: str) -> Iterator[Line]:
-    """Yield the entries of a JSON array.
-
-    Raises:
-        InvalidInput: it is no JSON, after which nothing in it can be trusted.
-    """
-    decode = json.JSONDecoder().raw_decode
-    place = _skip(text, text.index("[") + 1)
-    line, counted = 1 + text.count("\n", 0, place), place
-    try:
-        while text[place : place + 1] != "]":
-            line, counted = line + text.count("\n", counted, place), place
-            value, place = decode(text, place)
-            yield _checked(line, value)
-            place = _skip(text, place)
-            if text[place : place + 1] == ",":
-                place = _skip(text, place + 1)
-                if text[place : place + 1] == "]":
-                    raise json.JSONDecodeError("Expecting value", text, place)
-            elif text[place : place + 1] != "]":
-                raise json.JSONDecodeError("Expecting ',' delimiter", text, place)
-        if text[place + 1 :].strip():
-            raise json.JSONDecodeError("Extra data", text, place + 1)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"{path} is no JSON array: {error}") from None
-
-
-def _checked(number: int, value: Any) -> Line:
-    try:
-        raw = json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return Line(number, b"", problem="not Unicode text (an unpaired surrogate)")
-    return Line(number, raw, value)
-
-
-def _skip(text: str, place: int) -> int:
-    """Return the next place that is no blank."""
-    while text[place : place + 1].isspace():
-        place += 1
-    return place
-
-
-def _refusal(path: str | Path, broken: list[tuple[int, str]], total: int) -> str:
-    return (
-        f"{path}: {len(broken)} of {total} lines are broken ({_listed(broken)}); "
-        f"at most {MOST_BROKEN:.0%} may be, --keep-going uses the others"
-    )
-
-
-def _listed(broken: list[tuple[int, str]]) -> str:
-    named = "; ".join(f"line {number}: {reason}" for number, reason in broken[:3])
-    return named + ("; ..." if len(broken) > 3 else "")

@@ -12,7 +12,7 @@ from equipoise.core.runs import Run
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 
 _ROOM = "stream_aligner"
-WORLDS = ("arithmetic", "text")
+WORLDS = ("arithmetic", "text", "smollm2")
 """Worlds that `evaluate` knows."""
 
 
@@ -35,7 +35,8 @@ def collect(
 
     Args:
         upstream: URL#MODEL, local:MODEL, transformers:PATH, replay:FILE, world:arithmetic (an
-            upstream that adds, and slips at the configuration's world_error_rate), or world:text.
+            upstream that adds, and slips at the configuration's world_error_rate), world:text, or
+            world:smollm2 (the configuration's model, shown one worked sum).
         teacher: arithmetic, rules:FILE, oracle:arithmetic, oracle:text, prompted:BACKEND or
             model:PATH.
         questions: JSONL with `question` (or `prompt`).
@@ -110,6 +111,7 @@ def train(
     lora: bool = False,
     full: bool = False,
     keep_going: bool = False,
+    gate: bool = False,
     preset: str = "tiny",
     seed: int = 42,
     out: Path | None = None,
@@ -126,12 +128,15 @@ def train(
         lora: train an adapter, where the base is a model; the default but in preset paper.
         full: train all its weights instead.
         keep_going: use the good rows of a file with more than 1 % broken ones.
+        gate: keep some answers from the training and fit a gate on them, with which sure copies
+            skip the corrector (fields gate_features, gate_budget, gate_share).
         preset: tiny (own decoder), small (SmolLM2-135M with an adapter) or paper.
         seed: of weights, order and mixture.
         out: run folder; an interrupted run in it is continued.
         device: where to compute.
         **changes: fields of StreamAlignerConfig.
     """
+    from equipoise.systems.stream_aligner import gating
     from equipoise.systems.stream_aligner.rows import read_rows
 
     begun = time.monotonic()
@@ -145,9 +150,11 @@ def train(
     }
     given = {name: value for name, value in named.items() if value is not None}
     config = load_config(StreamAlignerConfig, overrides={**changes, **given}, preset=preset)
-    read = read_rows(rows, keep_going=keep_going)
+    read, kept = read_rows(rows, keep_going=keep_going), ()
     for line, reason in read.broken[:10]:
         note(f"{rows}, line {line}: {reason}")
+    if gate:
+        read, kept = gating.hold_out(config, read, seed)
     with Run.create(_ROOM, "train", config, preset=preset, seed=seed, folder=out) as run:
         trained, losses = _training(config, read, run, seed, device)
         measured = {
@@ -161,6 +168,8 @@ def train(
             "loss": sum(losses[-10:]) / len(losses[-10:]),
             "parameters": sum(p.numel() for p in trained.network.module.parameters()),
         }
+        if gate:
+            measured["gate"] = gating.add_gate(config, trained, kept, seed)
         run.finish({"measured": measured, "units": {"loss": "nats a target token"}})
     return {
         "run": str(run.path),
@@ -173,39 +182,75 @@ def train(
 def evaluate(
     *,
     corrector: str,
-    world: str = "arithmetic",
-    methods: str = "raw,aligner,post-hoc,stream,oracle",
+    world: str | None = None,
+    file: Path | None = None,
+    kind: str = "auto",
+    upstream: str | None = None,
+    methods: str | None = None,
     aligner: str | None = None,
     prompted: str | None = None,
+    score: str | None = None,
+    judge: str | None = None,
     questions: int | None = None,
+    limit: int | None = None,
+    keep_going: bool = False,
     preset: str = "tiny",
     seed: int = 0,
     out: Path | None = None,
     device: str = "auto",
     **changes: str,
 ) -> dict[str, Any]:
-    """Measure a corrector on a world whose right answers are known, method by method.
+    """Measure a corrector, method by method: on a world whose right answers are known, or a file.
+
+    The same line with --file and --out continues an interrupted evaluation.
 
     Args:
         corrector: identity, arithmetic, rules:FILE, prompted:BACKEND, model:PATH or oracle:WORLD.
-        world: arithmetic or text.
-        methods: names joined by commas: raw, aligner, post-hoc, stream, prompted, oracle; in the
-            world text also best-of-2 and as-published.
+        world: arithmetic, text, or smollm2 (the configuration's model adds two-digit numbers).
+        file: questions of your own instead of a world: GSM8K, XSTest (CSV), BeaverTails-Evaluation,
+            HH dialogues, LLMFAO answers, or lines with `question`; also gzip.
+        kind: of the file: auto, gsm8k, xstest, beavertails, hh, llmfao or questions.
+        upstream: who answers a file: URL#MODEL, local:MODEL, transformers:PATH or replay:FILE; by
+            default the answers that the file holds are reviewed.
+        methods: names joined by commas: raw, aligner, post-hoc, stream (the default on a file),
+            prompted; in a world also oracle (in the default there); in the world text also
+            best-of-2 and as-published.
         aligner: corrector of whole answers for the method aligner; the same one by default.
         prompted: instruction-prompted model for the method prompted.
-        questions: how many; the configuration's world_answers by default.
+        score: what is judged on a file: help, harm, math, or several joined by commas; none
+            measures the changes alone; by default math on GSM8K, help on LLMFAO and plain
+            questions, harm on the others.
+        judge: model that judges, openai:URL#MODEL, local:MODEL or transformers:PATH; without one
+            exact numbers (GSM8K) and the refusal classifier (XSTest, HH) stand in.
+        questions: how many of a world; the configuration's world_answers by default.
+        limit: how many of a file, drawn by the seed; all by default.
+        keep_going: use the good entries of a file with more than 1 % broken ones.
         preset: tiny, small or paper.
         seed: of questions and slips.
         out: run folder.
         device: where local models compute.
         **changes: fields of StreamAlignerConfig: steps, error_rate, world_largest, text_held_out.
     """
-    if world not in WORLDS:
+    from equipoise.systems.stream_aligner import evaluating_files
+
+    if (world is None) == (file is None):
+        raise InvalidInput("give either --world (arithmetic, text, smollm2) or --file FILE")
+    if world is not None and world not in WORLDS:
         raise unknown_name("world", world, WORLDS)
     config = load_config(StreamAlignerConfig, overrides=changes, preset=preset)
-    chosen = [name.strip() for name in methods.split(",") if name.strip()]
+    usual = "raw,aligner,post-hoc,stream" + (",oracle" if world else "")
+    chosen = _names(methods or usual)
+    given = {"kind": kind, "upstream": upstream, "judge": judge, "limit": limit}
+    given |= {"scores": _names(score or ""), "keep_going": keep_going}
+    evaluating_files.check_options(world, given, questions)
     specs = {"corrector": corrector, "aligner": aligner, "prompted": prompted}
     made = {name: _corrector(spec, device) for name, spec in specs.items() if spec}
+    if file is not None:
+        plan = evaluating_files.FilePlan(file, **specs, methods=chosen, **given)
+        return evaluating_files.evaluate_file(
+            plan, made, config, preset=preset, seed=seed, out=out, device=device
+        )
+    assert world is not None  # one of the two is given
     measure, place, asked = _place(world, config, questions or config.world_answers, seed)
     with Run.create(_ROOM, "evaluate", config, preset=preset, seed=seed, folder=out) as run:
         with progress("answers", len(asked) * len(chosen)) as bar:
@@ -223,6 +268,11 @@ def evaluate(
     return {"run": str(run.path), **to_json(measured)}
 
 
+def _names(joined: str) -> tuple[str, ...]:
+    """Return names that commas join."""
+    return tuple(name.strip() for name in joined.split(",") if name.strip())
+
+
 def _place(world: str, config: StreamAlignerConfig, count: int, seed: int) -> Any:
     """Return how a world is evaluated, the world itself and its questions."""
     if world == "text":
@@ -231,6 +281,12 @@ def _place(world: str, config: StreamAlignerConfig, count: int, seed: int) -> An
 
         place = TextWorld(seed)
         return evaluate_text, place, place.questions(count, seed, held_out=config.text_held_out)
+    if world == "smollm2":
+        from equipoise.systems.stream_aligner.evaluating_real import evaluate_smollm2
+        from equipoise.systems.stream_aligner.real_world import RealWorld
+
+        place = RealWorld(config.model, config.numbers, config.max_tokens)
+        return evaluate_smollm2, place, place.questions(count, seed)
     from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
     from equipoise.systems.stream_aligner.evaluating import evaluate_arithmetic
 
@@ -243,6 +299,7 @@ def _open(upstream: str, config: StreamAlignerConfig, *, max_tokens: int, seed: 
     from contextlib import nullcontext
 
     from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
+    from equipoise.systems.stream_aligner.real_world import RealWorld
     from equipoise.systems.stream_aligner.text_world import TextWorld
     from equipoise.systems.stream_aligner.upstreams import open_upstream
 
@@ -253,6 +310,8 @@ def _open(upstream: str, config: StreamAlignerConfig, *, max_tokens: int, seed: 
         raise unknown_name("world", name, WORLDS)
     if name == "text":
         return nullcontext(TextWorld(seed).upstream)
+    if name == "smollm2":
+        return RealWorld(config.model, config.numbers, max_tokens, device).upstream()
     return nullcontext(ArithmeticWorld(error_rate=config.world_error_rate, seed=seed).upstream)
 
 

@@ -13,17 +13,21 @@ if TYPE_CHECKING:
 _SCORES = (("helpful", SERIES[0]), ("harmless", SERIES[1]))
 
 
-def plot_methods(rows: Sequence[Mapping[str, Any]]) -> Any:
+def plot_methods(
+    rows: Sequence[Mapping[str, Any]], scores: Sequence[tuple[str, str]] = _SCORES
+) -> Any:
     """Draw the gain of every method over the raw answers, with intervals and by order.
 
     Args:
         rows: as `evaluate_text` returns them.
+        scores: name and colour of each score, side by side.
     """
     from equipoise.report import new_figure
 
     figure, axes = new_figure(7.4, 0.8 + 0.5 * len(rows))
     places = np.arange(len(rows))
-    for shift, (score, colour) in zip((-0.15, 0.15), _SCORES):
+    shifts = 0.3 * (np.arange(len(scores)) - (len(scores) - 1) / 2)
+    for shift, (score, colour) in zip(shifts, scores):
         name = f"{score}_omega"
         middle = np.array([row[name] for row in rows])
         reach = _reach(rows, name)
@@ -33,10 +37,13 @@ def plot_methods(rows: Sequence[Mapping[str, Any]]) -> Any:
         for order, mark in (("original_first", "|"), ("corrected_first", "x")):
             points = [row[f"{name}_{order}"] for row in rows]
             label = f"{score}, {order.replace('_', ' ')}"
-            axes.plot(points, places + shift * 1.9, mark, color=colour, markersize=5, label=label)
+            below = places + shift + np.copysign(0.135, shift)
+            axes.plot(points, below, mark, color=colour, markersize=5, label=label)
     axes.axvline(0, color="#20262e", linewidth=0.8)
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, -5.0), max(high, 5.0))
     axes.set_yticks(places, [row["method"] for row in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("omega against the raw answer, percent, with 95 % interval")
     figure.legend(loc="outside lower center", ncols=3, fontsize=9)

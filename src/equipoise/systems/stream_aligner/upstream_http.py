@@ -76,8 +76,13 @@ class HttpUpstream:
         """Whether edits are fed back."""
         return self._way is not None and self._way.mode != "none"
 
+    async def aclose(self) -> None:
+        """Close the connections that are kept."""
+        for transport in self._transports.values():
+            await transport.aclose()
+
     def close(self) -> None:
-        """Nothing is held between requests."""
+        """Nothing else is held between requests."""
 
     async def models(self, key_env: str | None = None) -> Any:
         """Return what the server says of its models."""
@@ -264,6 +269,7 @@ class HttpUpstream:
                 tries=1,
                 concurrency=100_000,
                 api_key_env=name,
+                keep_alive=True,
             )
         return self._transports[name]
 

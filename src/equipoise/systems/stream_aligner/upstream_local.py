@@ -70,6 +70,9 @@ class ReplayUpstream:
                 yield UpstreamPart(word)
         yield _last("stop", count)
 
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
     def close(self) -> None:
         """Nothing is held."""
 

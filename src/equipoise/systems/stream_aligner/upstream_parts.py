@@ -71,8 +71,12 @@ class AnswerUpstream(Protocol):
         """Answer; `opened` is called once the upstream has begun to."""
         ...
 
+    async def aclose(self) -> None:
+        """Close the connections that the running event loop keeps."""
+        ...
+
     def close(self) -> None:
-        """Free what it holds."""
+        """Free what else it holds."""
         ...
 
 

@@ -153,8 +153,6 @@ def open_upstream(
     from equipoise.text import load_backend
 
     kind, _, target = spec.partition(":")
-    if kind in ("http", "https"):
-        kind, target = "openai", spec
     if kind == "replay":
         answers = read_answers(target)
 
@@ -165,11 +163,7 @@ def open_upstream(
 
         yield scripted_upstream(find)
         return
-    kinds = {"openai": "openai", "local": "llamacpp", "llamacpp": "llamacpp"}
-    kinds["transformers"] = "transformers"
-    if kind not in kinds or not target:
-        raise unknown_name("upstream", spec, _FORMS)
-    with load_backend(f"{kinds[kind]}:{target}", **options) as backend:
+    with load_backend(backend_name(spec), **options) as backend:
         yield upstream_from_backend(
             backend,
             system=system,
@@ -178,3 +172,22 @@ def open_upstream(
             temperature=temperature,
             seed=seed,
         )
+
+
+def backend_name(spec: str, what: str = "upstream") -> str:
+    """Return the back end that `spec` names, as `load_backend` spells it.
+
+    Args:
+        spec: `URL#MODEL`, `local:MODEL` or `transformers:PATH`, or the back end's own spelling.
+        what: the model is for, in the refusal of anything else.
+
+    >>> backend_name("local:smollm2-135m")
+    'llamacpp:smollm2-135m'
+    """
+    kind, _, target = spec.partition(":")
+    if kind in ("http", "https"):
+        kind, target = "openai", spec
+    kinds = {"local": "llamacpp", **{name: name for name in ("openai", "llamacpp", "transformers")}}
+    if kind not in kinds or not target:
+        raise unknown_name(what, spec, _FORMS if what == "upstream" else _FORMS[:3])
+    return f"{kinds[kind]}:{target}"
