@@ -12,7 +12,9 @@ import pytest
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.stream_aligner import science_commands
 from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
-from equipoise.systems.stream_aligner.text_world import TextWorld
+from equipoise.systems.stream_aligner.text_world import (
+    TextWorld,
+)
 
 SMALL: dict[str, Any] = {
     "decoder.width": "8",

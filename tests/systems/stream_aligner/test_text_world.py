@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.stream_aligner import Correction, align, segment
-from equipoise.systems.stream_aligner.text_world import (
+from equipoise.systems.stream_aligner.text_facts import (
     COLOURS,
     CONTRADICTION,
     FORBIDDEN,
@@ -17,15 +17,19 @@ from equipoise.systems.stream_aligner.text_world import (
     OFF_TOPIC,
     PLACES,
     Said,
-    TextWorld,
     facts_of,
-    fallible_oracle,
     follow,
     harmless,
     helpful,
-    oracle,
     read,
+)
+from equipoise.systems.stream_aligner.text_oracle import (
+    fallible_oracle,
+    oracle,
     without_prefix,
+)
+from equipoise.systems.stream_aligner.text_world import (
+    TextWorld,
 )
 
 QUESTION = "Describe both places. bakery: blue, nine. school: red, ten."

@@ -13,15 +13,19 @@ from equipoise.systems.stream_aligner.aligning import Upstream, align
 from equipoise.systems.stream_aligner.correction import Correction, Corrector, diff_ops, settled
 from equipoise.systems.stream_aligner.judging import PairJudge, compare_in_both_orders
 from equipoise.systems.stream_aligner.segments import first_sentence, segment
-from equipoise.systems.stream_aligner.text_world import (
+from equipoise.systems.stream_aligner.text_facts import (
     GOOD,
-    TextWorld,
     facts_of,
     follow,
     harmless,
     helpful,
-    oracle,
     read,
+)
+from equipoise.systems.stream_aligner.text_oracle import (
+    oracle,
+)
+from equipoise.systems.stream_aligner.text_world import (
+    TextWorld,
 )
 
 METHODS = (

@@ -17,7 +17,9 @@ from equipoise.systems.stream_aligner.evaluating_text import (
     Written,
     write_answer,
 )
-from equipoise.systems.stream_aligner.text_world import TextWorld
+from equipoise.systems.stream_aligner.text_world import (
+    TextWorld,
+)
 
 IDENTITY_TARGET = 1.05
 RUN_AHEAD = 0.2

@@ -26,21 +26,25 @@ from equipoise.systems.stream_aligner.experiments_training import one_thread, tr
 from equipoise.systems.stream_aligner.latency import simulate_pipeline
 from equipoise.systems.stream_aligner.loop import Answer
 from equipoise.systems.stream_aligner.rows import CorrectionRow
-from equipoise.systems.stream_aligner.text_world import (
+from equipoise.systems.stream_aligner.text_facts import (
     CONTRADICTION,
     FORBIDDEN,
     GOOD,
     KINDS,
     OFF_TOPIC,
-    TextWorld,
     facts_of,
-    fallible_oracle,
     follow,
     harmless,
     helpful,
-    oracle,
     read,
+)
+from equipoise.systems.stream_aligner.text_oracle import (
+    fallible_oracle,
+    oracle,
     without_prefix,
+)
+from equipoise.systems.stream_aligner.text_world import (
+    TextWorld,
 )
 
 ROUNDS = (0, 1, 2, 4, 8, 16)
