@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from equipoise.core.errors import InvalidInput
+from equipoise.systems.stream_aligner.aligning import align
 from equipoise.systems.stream_aligner.arithmetic import correct_sums
 from equipoise.systems.stream_aligner.correction import Correction
 from equipoise.systems.stream_aligner.correctors import identity
@@ -13,6 +14,7 @@ from equipoise.systems.stream_aligner.evaluating_real import (
     edit_verdicts,
     evaluate_smollm2,
     measure_real,
+    shown_text,
 )
 from equipoise.systems.stream_aligner.loop import Step
 from equipoise.systems.stream_aligner.real_world import SCRIPTED, Opened, RealWorld
@@ -152,3 +154,33 @@ def test_what_cannot_be_evaluated_is_refused() -> None:
         evaluate_smollm2(WORLD, [], correct_sums)
     with pytest.raises(InvalidInput, match="--prompted"):
         evaluate_smollm2(WORLD, [EASY], correct_sums, methods=["prompted"])
+
+
+def test_post_hoc_shows_each_sentence_corrected_where_it_stands() -> None:
+    with WORLD.opened() as opened:
+        answer = align(HARD, opened.sums, correct_sums, mode="detect")
+    assert shown_text("raw", answer) == "First, 35 + 59 = 84. Then 84 + 12 = 96."
+    assert shown_text("post-hoc", answer) == "First, 35 + 59 = 94. Then 84 + 12 = 96."
+
+
+def test_dropped_sentences_are_not_shown_and_state_nothing() -> None:
+    def drops(question: str, prefix: str, sentence: str) -> str:
+        return "" if "84" in sentence else sentence
+
+    found = evaluate_smollm2(WORLD, [HARD], drops, methods=["post-hoc", "stream"], plain=())
+    assert [(row["stated"], row["right"]) for row in found["rows"]] == [(0, 0), (0, 0)]
+    assert found["edit_precision"] == 0.0
+    assert found["edits"] == 2  # asked again once, then the answer ends
+
+
+def test_a_corrector_of_whole_answers_does_not_stream() -> None:
+    class Whole:
+        style = "aligner"
+
+        def __call__(self, question: str, prefix: str, sentence: str) -> str:
+            return sentence
+
+    with pytest.raises(InvalidInput, match="reviews whole answers"):
+        evaluate_smollm2(WORLD, [EASY], Whole(), methods=["stream"])
+    found = evaluate_smollm2(WORLD, [EASY], Whole(), methods=["aligner"])
+    assert _row(found, "aligner")["right"] == 1

@@ -122,7 +122,7 @@ def test_both_styles_are_trained_from_one_base_and_measured(tmp_path: Path) -> N
         experiment.METHODS, 2
     )
     assert (told["sentence_rows"], told["whole_rows"], told["drill_rows"]) == (6, 2, 2)
-    assert told["benign_rows"] == 2 * len(PRACTICE_QUESTIONS)
+    assert told["benign_rows"] == 4 * len(PRACTICE_QUESTIONS)
     assert list(told["stages"]) == [
         "collecting",
         "training",
@@ -130,8 +130,8 @@ def test_both_styles_are_trained_from_one_base_and_measured(tmp_path: Path) -> N
         "answering",
         "decoding",
     ]
-    # questions, steps of 48 and of 24 rows by 16, answers
-    assert len(done) == 2 + len(PRACTICE_QUESTIONS) + 3 + 2 + 2 * 5
+    # questions, steps of 88 and of 24 rows by 16, answers
+    assert len(done) == 2 + len(PRACTICE_QUESTIONS) + 6 + 2 + 2 * 5
     assert torch.is_autocast_enabled("cpu") is False  # half precision ends with the training
 
 

@@ -8,6 +8,7 @@ from equipoise.systems.stream_aligner.arithmetic import correct_sums, stated_sum
 from equipoise.systems.stream_aligner.real_rows import (
     DRILL_QUESTION,
     collect_rows,
+    cut_short,
     drill_rows,
     slips_of,
 )
@@ -145,11 +146,42 @@ def test_rows_of_both_styles_come_from_the_same_questions() -> None:
     assert all(row.prefix == "" for row in [*rows.wholes, *rows.benign_wholes])
     assert all(row.last == row.correction for row in [*rows.benign, *rows.benign_wholes])
     first, *_ = rows.benign_wholes
-    assert [row.last for row in rows.benign if row.question == first.question] == [
-        "In order to answer, look it up.",
-        "It is a really unique question.",
-    ]
+    said = [row.last for row in rows.benign if row.question == first.question]
+    assert said[:2] == ["In order to answer, look it up.", "It is a really unique question."]
+    # each once more, cut short
+    assert len(rows.benign) == 4 * len(PRACTICE_QUESTIONS)
+    assert len(said) == 4
+    assert all(whole.startswith(cut) and cut != whole for whole, cut in zip(said, said[2:]))
+    wrong = [found.correct for row in rows.sentences for found in stated_sums(row.last)].count(
+        False
+    )
+    drilled = [found.correct for row in rows.drills for found in stated_sums(row.last)]
+    assert 0 < wrong < 18
+    assert len(drilled) == 12
     assert first.last == "In order to answer, look it up. It is a really unique question."
     assert rows.of("stream") == [*rows.sentences, *rows.benign, *rows.drills]
     assert rows.of("aligner") == [*rows.wholes, *rows.benign_wholes, *rows.drills]
     assert len(rows.drills) == 3
+
+
+def test_cut_sentences_end_before_their_last_word() -> None:
+    rows = [
+        CorrectionRow("q", "Before.", "One two three four.", "One two three four.", "copy"),
+        CorrectionRow("q", "", "One", "One", "copy"),
+        CorrectionRow("q", "", "One two.", "One two.", "copy", source="benign"),
+    ]
+    seen = {cut_short(rows, seed)[0].last for seed in range(40)}
+    assert seen == {"One", "One two", "One two three"}
+    cut = cut_short(rows, 0)
+    assert cut == cut_short(rows, 0)
+    assert [row.prefix for row in cut] == ["Before.", ""]
+    assert cut[1] == CorrectionRow("q", "", "One", "One", "copy", source="benign")
+    assert all(row.last == row.correction for row in cut)
+
+
+@pytest.mark.parametrize(("wrong", "right"), [(0.0, 40), (1.0, 0)])
+def test_as_many_drills_are_wrong_as_asked_for(wrong: float, right: int) -> None:
+    rows = drill_rows(8, 5, 4, [10], 0, wrong=wrong)
+    assert sum(found.correct for row in rows for found in stated_sums(row.last)) == right
+    with pytest.raises(InvalidInput, match="wrong is"):
+        drill_rows(1, 1, 2, [10], 0, wrong=wrong - 2)

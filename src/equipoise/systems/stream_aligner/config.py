@@ -212,8 +212,8 @@ class StreamAlignerConfig(Config):
     gate_trained: bool = False
     smollm2_trained: bool = False
     smollm2_seeds: int = 1
-    smollm2_questions: int = 110
-    smollm2_drills: int = 600
+    smollm2_questions: int = 60
+    smollm2_drills: int = 500
     smollm2_sums: int = 10
     smollm2_epochs: int = 1
     smollm2_batch: int = 4

@@ -2,11 +2,12 @@
 
 Rows of the model's answers give the wording, but a corrector that checks `35 + 59 = 154.` has to
 add, and a few hundred answers do not teach that. Drills do: one row holds many sums, right and
-wrong ones, so that a sum costs 25 tokens instead of 90. Their errors are those of the model.
+wrong ones, so that a sum costs 30 tokens instead of 90. Their errors are those of the model, and
+as frequent. Benign sentences come whole and cut short, since an answer may end at the token limit.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class RealRows:
     Attributes:
         sentences: every sentence of the answers, exact arithmetic as teacher in the loop.
         wholes: the answers as the model alone gives them, the same teacher on each sum.
-        benign: sentences of answers to open questions, to be copied.
+        benign: sentences of answers to open questions, whole and cut short, to be copied.
         benign_wholes: those answers whole.
         drills: many sums in a row, for both.
     """
@@ -82,10 +83,31 @@ def collect_rows(
             answer = f"{said[-1].prefix} {said[-1].last}".strip()
             benign_wholes.append(CorrectionRow(question, "", answer, answer, "copy"))
         advance()
-    drilled = drill_rows(drills, sums, world.numbers, slips_of(sentences), seed)
+    benign += cut_short(benign, seed)
+    slips = slips_of(sentences)
+    stated = sum(len(list(stated_sums(row.last))) for row in sentences)
+    wrong = len(slips) / max(1, stated)
+    drilled = drill_rows(drills, sums, world.numbers, slips, seed, wrong=wrong)
     return RealRows(
         tuple(sentences), tuple(wholes), tuple(benign), tuple(benign_wholes), tuple(drilled)
     )
+
+
+def cut_short(rows: Sequence[CorrectionRow], seed: int) -> list[CorrectionRow]:
+    """Return rows to be copied whose sentences end after some word before their last one.
+
+    Args:
+        rows: one of a single word is passed over.
+        seed: of where they are cut.
+    """
+    rng = stream(seed, "cut short")
+    found = []
+    for row in rows:
+        words = row.last.split(" ")
+        if len(words) > 1:
+            text = " ".join(words[: int(rng.integers(1, len(words)))]).strip()
+            found.append(replace(row, last=text, correction=text, verdict="copy"))
+    return found
 
 
 def slips_of(rows: Iterable[CorrectionRow]) -> list[int]:
@@ -99,9 +121,9 @@ def slips_of(rows: Iterable[CorrectionRow]) -> list[int]:
 
 
 def drill_rows(
-    count: int, sums: int, numbers: int, slips: Sequence[int], seed: int
+    count: int, sums: int, numbers: int, slips: Sequence[int], seed: int, *, wrong: float = 0.5
 ) -> list[CorrectionRow]:
-    """Return `count` rows of `sums` additions each, half of them wrong.
+    """Return `count` rows of `sums` additions each, some of them wrong.
 
     An addition is one of a running sum of `numbers` two-digit numbers: up to numbers - 1 of them
     added already, and the next one.
@@ -113,14 +135,17 @@ def drill_rows(
         slips: errors to draw from, stated minus exact; one that would make a result negative is
             turned around.
         seed: of everything drawn.
+        wrong: probability that an addition is wrong.
 
     Raises:
-        InvalidInput: a count out of range, or no slips.
+        InvalidInput: a count or the probability out of range, or no slips.
     """
     if count < 0 or sums < 1 or numbers < 2:
         raise InvalidInput(f"{count} rows of {sums} sums of {numbers} numbers: expected >= 0, 1, 2")
     if not slips or 0 in slips:
         raise InvalidInput("slips must be errors to draw from: at least one, none of them 0")
+    if not 0 <= wrong <= 1:
+        raise InvalidInput(f"wrong is {wrong!r}; it must lie in [0, 1]")
     rng = stream(seed, "drills")
     rows = []
     for _ in range(count):
@@ -128,7 +153,7 @@ def drill_rows(
         for _ in range(sums):
             drawn = rng.integers(10, 100, size=int(rng.integers(2, numbers + 1)))
             total, number = int(drawn[:-1].sum()), int(drawn[-1])
-            slip = int(rng.choice(np.asarray(slips))) if rng.random() < 0.5 else 0
+            slip = int(rng.choice(np.asarray(slips))) if rng.random() < wrong else 0
             exact = total + number
             stated = exact + slip if exact + slip >= 0 else exact - slip
             parts.append(f"{total} + {number} = {stated}")
