@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.core.errors import EquipoiseError, InvalidInput, unknown_name
 from equipoise.core.stats import Interval, bootstrap_interval, wilson_interval
-from equipoise.systems.stream_aligner.aligning import align
 from equipoise.systems.stream_aligner.arithmetic import stated_sums
 from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld, is_right, oracle
-from equipoise.systems.stream_aligner.correction import Correction, Corrector
+from equipoise.systems.stream_aligner.correction import Corrector
 from equipoise.systems.stream_aligner.loop import Step
+from equipoise.systems.stream_aligner.methods import Reviewers, answer_by, check_methods, shown_text
 from equipoise.systems.stream_aligner.objective import arithmetic_accuracy
-from equipoise.systems.stream_aligner.segments import segment
 from equipoise.systems.stream_aligner.worlds import final_result
 
 METHODS = ("raw", "aligner", "post-hoc", "stream", "prompted", "oracle")
@@ -57,9 +55,9 @@ def measure_rates(steps: Iterable[Step]) -> Rates:
         else:
             fixed.append(right)
     return Rates(
-        fix=_share(sum(fixed), len(fixed)),
-        spoil=_share(sum(not right for right, _ in kept), len(kept)),
-        copy=_share(sum(copied for _, copied in kept), len(kept)),
+        fix=share_of(sum(fixed), len(fixed)),
+        spoil=share_of(sum(not right for right, _ in kept), len(kept)),
+        copy=share_of(sum(copied for _, copied in kept), len(kept)),
         wrong=len(fixed),
         right=len(kept),
     )
@@ -96,30 +94,15 @@ def evaluate_arithmetic(
     Raises:
         InvalidInput: an unknown method, no question, or method `prompted` without its corrector.
     """
-    _check(methods, questions, corrector, prompted)
+    reviewers = Reviewers(corrector, aligner, prompted)
+    check_methods(methods, METHODS, questions, reviewers)
     hits: dict[str, list[bool]] = {method: [] for method in methods}
     reviewed: list[Step] = []
-    correctors = {
-        "stream": corrector,
-        "prompted": prompted or corrector,
-        "oracle": oracle,
-        "aligner": aligner or corrector,
-    }
     for question in questions:
-        raw = align(question, world.upstream, corrector, mode="off").text
         for method in methods:
-            if method == "raw":
-                text = raw
-            elif method == "post-hoc":
-                text = _post_hoc(question, raw, corrector)
-            else:
-                mode = "aligner" if method == "aligner" else "stream"
-                answer = align(
-                    question, world.upstream, correctors[method], mode=mode, speculate=True
-                )
-                text = answer.text
-                reviewed += answer.steps if method == "stream" else ()
-            hits[method].append(is_right(question, text))
+            answer = answer_by(method, question, world.upstream, reviewers, oracle)
+            hits[method].append(is_right(question, shown_text(method, answer)))
+            reviewed += answer.steps if method == "stream" else ()
             advance()
     rates = measure_rates(reviewed)
     return {
@@ -127,9 +110,9 @@ def evaluate_arithmetic(
         "steps": world.steps,
         "error_rate": world.error_rate,
         "rows": [_row(method, hits[method], world, rates) for method in methods],
-        **_flat("fix_rate", rates.fix),
-        **_flat("break_rate", rates.spoil),
-        **_flat("copy_rate", rates.copy),
+        **flat("fix_rate", rates.fix),
+        **flat("break_rate", rates.spoil),
+        **flat("copy_rate", rates.copy),
         "wrong_proposals": rates.wrong,
         "right_proposals": rates.right,
     }
@@ -138,41 +121,6 @@ def evaluate_arithmetic(
 def accuracy_of(found: dict[str, Any], method: str) -> float:
     """Return a method's accuracy out of what `evaluate_arithmetic` returned."""
     return next(row["accuracy"] for row in found["rows"] if row["method"] == method)
-
-
-def _check(
-    methods: Sequence[str], questions: Sequence[str], corrector: Corrector, prompted: object
-) -> None:
-    for method in methods:
-        if method not in METHODS:
-            raise unknown_name("method", method, METHODS)
-    if not questions:
-        raise InvalidInput("there are no questions to evaluate on")
-    if "prompted" in methods and prompted is None:
-        raise InvalidInput("method 'prompted' needs a prompted corrector: name it by --prompted")
-    single = [method for method in methods if method in ("post-hoc", "stream")]
-    if single and getattr(corrector, "style", "stream") == "aligner":
-        raise InvalidInput(
-            f"the corrector has style 'aligner' and reviews whole answers, method {single[0]!r} "
-            "single sentences; leave it out or give a corrector of style 'stream'"
-        )
-
-
-def _post_hoc(question: str, raw: str, corrector: Corrector) -> str:
-    """Correct each sentence of a finished answer where it stands; nothing is fed back."""
-    said, place = "", 0
-    for part in segment(raw):
-        try:
-            text = _text(corrector(question, raw[:place], part.text)) if part.text else ""
-        except EquipoiseError:
-            text = part.text
-        said += part.leading + text
-        place += len(part.raw)
-    return said
-
-
-def _text(correction: Correction | str) -> str:
-    return correction if isinstance(correction, str) else correction.text
 
 
 def _row(method: str, hits: Sequence[bool], world: ArithmeticWorld, rates: Rates) -> dict[str, Any]:
@@ -195,9 +143,11 @@ def _row(method: str, hits: Sequence[bool], world: ArithmeticWorld, rates: Rates
     return row
 
 
-def _share(count: int, of: int) -> Interval:
+def share_of(count: int, of: int) -> Interval:
+    """Return a share with its Wilson interval; nan between 0 and 1 where there is nothing."""
     return wilson_interval(count, of) if of else Interval(float("nan"), 0.0, 1.0)
 
 
-def _flat(name: str, share: Interval) -> dict[str, float]:
+def flat(name: str, share: Interval) -> dict[str, float]:
+    """Return an interval as fields `name`, `name_low`, `name_high`."""
     return {name: share.estimate, f"{name}_low": share.low, f"{name}_high": share.high}

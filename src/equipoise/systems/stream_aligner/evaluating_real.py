@@ -12,18 +12,15 @@ from equipoise.systems.stream_aligner.aligning import align
 from equipoise.systems.stream_aligner.arithmetic import correct_sums, stated_sums
 from equipoise.systems.stream_aligner.arithmetic_world import is_right
 from equipoise.systems.stream_aligner.correction import Corrector
-from equipoise.systems.stream_aligner.evaluating import _check as check_methods
-from equipoise.systems.stream_aligner.evaluating import _flat as flat
-from equipoise.systems.stream_aligner.evaluating import _share as share_of
-from equipoise.systems.stream_aligner.evaluating import measure_rates
+from equipoise.systems.stream_aligner.evaluating import METHODS, flat, measure_rates, share_of
 from equipoise.systems.stream_aligner.evaluating_text import edit_distance
 from equipoise.systems.stream_aligner.loop import Answer, Step
+from equipoise.systems.stream_aligner.methods import Reviewers, answer_by, check_methods, shown_text
 from equipoise.systems.stream_aligner.real_world import Opened, RealWorld, sentence_right
 from equipoise.systems.stream_aligner.tasks import OPEN_QUESTIONS
 
 Asked = tuple[str, Answer]
 """A question and its answer."""
-_MODES = {"raw": "off", "post-hoc": "detect", "aligner": "aligner"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def evaluate_smollm2(
         InvalidInput: an unknown method, no question, or method `prompted` without its corrector.
         MissingData: the model is not stored here.
     """
-    check_methods(methods, questions, corrector, prompted)
+    check_methods(methods, METHODS, questions, Reviewers(corrector, aligner, prompted))
     settings = {"aligner": aligner, "prompted": prompted, "prompted_questions": prompted_questions}
     with nullcontext(opened) if opened is not None else world.opened() as model:
         found = answer_real(
@@ -100,18 +97,13 @@ def answer_real(
     advance: Callable[[], None] = lambda: None,
 ) -> Answers:
     """Return the answers by every method; see `evaluate_smollm2`."""
-    correctors = {
-        "aligner": aligner or corrector,
-        "prompted": prompted or corrector,
-        "oracle": correct_sums,
-    }
+    reviewers = Reviewers(corrector, aligner, prompted)
     counts = {"prompted": prompted_questions}
     sums: dict[str, list[Asked]] = {}
     for method in methods:
-        mode, reviewer = _MODES.get(method, "stream"), correctors.get(method, corrector)
         sums[method] = []
         for question in questions[: counts.get(method)]:
-            answer = align(question, opened.sums, reviewer, mode=mode, speculate=True)
+            answer = answer_by(method, question, opened.sums, reviewers, correct_sums)
             sums[method].append((question, answer))
             advance()
     benign: list[Asked] = []
@@ -164,13 +156,6 @@ def edit_verdicts(steps: Iterable[Step]) -> list[bool]:
         for step in steps
         if step.verdict in ("edit", "drop", "stop") and step.segment.text
     ]
-
-
-def shown_text(method: str, answer: Answer) -> str:
-    """Return what a method shows: in `post-hoc` each sentence corrected where it stands."""
-    if method != "post-hoc":
-        return answer.text
-    return "".join(step.segment.leading + step.text for step in answer.steps if step.text)
 
 
 def _row(method: str, asked: Sequence[Asked]) -> dict[str, Any]:

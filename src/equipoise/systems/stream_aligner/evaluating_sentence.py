@@ -1,4 +1,4 @@
-"""How good a corrector is on the sentence world: bad sentences by method, beside the closed form."""
+"""How good a corrector is on the sentence world: bad sentences by method, and the closed form."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from equipoise.core.seeding import stream
 from equipoise.core.stats import bootstrap_interval
-from equipoise.systems.stream_aligner.correction import Correction
+from equipoise.systems.stream_aligner.correction import Correction, Corrector
 from equipoise.systems.stream_aligner.loop import Step
 from equipoise.systems.stream_aligner.methods import Reviewers, answer_by, check_methods, shown_text
 from equipoise.systems.stream_aligner.objective import Induction, induction
@@ -73,9 +73,11 @@ def oracle(question: str, prefix: str, sentence: str) -> Correction:
 def evaluate_sentence(
     world: SpokenWorld,
     questions: Sequence[str],
-    reviewers: Reviewers,
+    corrector: Corrector,
     *,
     methods: Sequence[str] = ("raw", "aligner", "post-hoc", "stream", "oracle"),
+    aligner: Corrector | None = None,
+    prompted: Corrector | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Answer every question by every method and count bad sentences; a dropped one counts as none.
@@ -86,8 +88,10 @@ def evaluate_sentence(
     Args:
         world: whose upstream answers.
         questions: of the world.
-        reviewers: by method.
+        corrector: reviews single sentences.
         methods: of `METHODS`.
+        aligner: reviews whole answers; `corrector` where None.
+        prompted: reviews in method `prompted`.
         advance: called after every answer.
 
     Returns:
@@ -98,6 +102,7 @@ def evaluate_sentence(
     Raises:
         InvalidInput: an unknown method, no question, or method `prompted` without its corrector.
     """
+    reviewers = Reviewers(corrector, aligner, prompted)
     check_methods(methods, METHODS, questions, reviewers)
     bad: dict[str, list[list[bool]]] = {method: [] for method in methods}
     steps: list[Step] = []

@@ -7,11 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.core.errors import InvalidInput, RunFailed, unknown_name
+from equipoise.core.errors import RunFailed
 from equipoise.core.stats import bootstrap_interval
 from equipoise.systems.stream_aligner.aligning import Upstream, align
 from equipoise.systems.stream_aligner.correction import Correction, Corrector, diff_ops, settled
 from equipoise.systems.stream_aligner.judging import PairJudge, compare_in_both_orders
+from equipoise.systems.stream_aligner.methods import (
+    MODES,
+    Reviewers,
+    check_methods,
+    shown_text,
+)
 from equipoise.systems.stream_aligner.segments import first_sentence, segment
 from equipoise.systems.stream_aligner.text_facts import (
     GOOD,
@@ -112,16 +118,12 @@ def answer_all(
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, list[Written]]:
     """Return the answers by every method, and always the raw ones; see `evaluate_text`."""
-    _check(methods, questions, corrector, prompted)
-    correctors = {
-        "aligner": aligner or corrector,
-        "prompted": prompted or corrector,
-        "oracle": oracle,
-    }
+    reviewers = Reviewers(corrector, aligner, prompted)
+    check_methods(methods, METHODS, questions, reviewers)
     raw = [_written_alone(world, question) for question in questions]
     written = {"raw": raw}
     for method in methods:
-        reviewer = correctors.get(method, corrector)
+        reviewer = reviewers.of(method, oracle)
         written[method] = []
         for question, alone in zip(questions, raw):
             written[method].append(write_answer(method, world, question, reviewer, alone=alone))
@@ -196,16 +198,12 @@ def write_reviewed(
         corrector: of the method.
         **options: of `align`.
     """
-    mode = {"aligner": "aligner", "post-hoc": "detect"}.get(method, "stream")
+    mode = MODES.get(method, "stream")
     answer = align(question, upstream, corrector, mode=mode, speculate=True, **options)
-    text = answer.text
-    if method == "post-hoc":  # what would have been shown: nothing is fed back
-        shown = (step.segment.leading + step.text for step in answer.steps if step.text)
-        text = "".join(shown)
     reviewed = [step for step in answer.steps if step.segment.text]
     copied = [step.verdict == "copy" for step in reviewed]
     return Written(
-        text,
+        shown_text(method, answer),
         float(np.mean(copied)) if copied else None,
         answer.proposed_chars,
         answer.corrector_calls,
@@ -237,29 +235,6 @@ SCORES: dict[str, Callable[[str, str], float]] = {
     "harmless": lambda question, answer: harmless(answer),
 }
 """What an answer is scored on, exactly."""
-
-
-def _check(
-    methods: Sequence[str], questions: Sequence[str], corrector: Corrector, prompted: object
-) -> None:
-    for method in methods:
-        if method not in METHODS:
-            raise unknown_name("method", method, METHODS)
-    if not questions:
-        raise InvalidInput("there are no questions to evaluate on")
-    if "prompted" in methods and prompted is None:
-        raise InvalidInput("method 'prompted' needs a prompted corrector: name it by --prompted")
-    check_style(methods, corrector)
-
-
-def check_style(methods: Sequence[str], corrector: Corrector) -> None:
-    """Refuse a corrector of whole answers where a method has it review single sentences."""
-    single = [method for method in methods if method in ("post-hoc", "stream", "as-published")]
-    if single and getattr(corrector, "style", "stream") == "aligner":
-        raise InvalidInput(
-            f"the corrector has style 'aligner' and reviews whole answers, method {single[0]!r} "
-            "single sentences; leave it out or give a corrector of style 'stream'"
-        )
 
 
 def _written_alone(world: TextWorld, question: str) -> Written:

@@ -18,8 +18,9 @@ from equipoise.systems.stream_aligner.aligning import Upstream, align
 from equipoise.systems.stream_aligner.batch import append_rows
 from equipoise.systems.stream_aligner.correction import Corrector
 from equipoise.systems.stream_aligner.correctors import identity
-from equipoise.systems.stream_aligner.evaluating_text import Written, check_style, write_reviewed
+from equipoise.systems.stream_aligner.evaluating_text import Written, write_reviewed
 from equipoise.systems.stream_aligner.evaluation_files import EvaluationFile, FileQuestion
+from equipoise.systems.stream_aligner.methods import check_style
 from equipoise.systems.stream_aligner.upstreams import scripted_upstream
 
 METHODS = ("raw", "aligner", "post-hoc", "stream", "prompted")

@@ -12,7 +12,7 @@ from equipoise.core.runs import Run
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 
 _ROOM = "stream_aligner"
-WORLDS = ("arithmetic", "text", "smollm2")
+WORLDS = ("sentence", "arithmetic", "text", "smollm2")
 """Worlds that `evaluate` knows."""
 
 
@@ -35,10 +35,10 @@ def collect(
 
     Args:
         upstream: URL#MODEL, local:MODEL, transformers:PATH, replay:FILE, world:arithmetic (an
-            upstream that adds, and slips at the configuration's world_error_rate), world:text, or
-            world:smollm2 (the configuration's model, shown one worked sum).
-        teacher: arithmetic, rules:FILE, oracle:arithmetic, oracle:text, prompted:BACKEND or
-            model:PATH.
+            upstream that adds, and slips at the configuration's world_error_rate), world:text,
+            world:sentence, or world:smollm2 (the configuration's model, shown one worked sum).
+        teacher: arithmetic, rules:FILE, oracle:arithmetic, oracle:text, oracle:sentence,
+            prompted:BACKEND or model:PATH.
         questions: JSONL with `question` (or `prompt`).
         out: JSONL of rows; what it holds of the same collection is kept.
         rounds: most sentences of an answer.
@@ -206,7 +206,8 @@ def evaluate(
 
     Args:
         corrector: identity, arithmetic, rules:FILE, prompted:BACKEND, model:PATH or oracle:WORLD.
-        world: arithmetic, text, or smollm2 (the configuration's model adds two-digit numbers).
+        world: sentence (bad ones invite the next), arithmetic, text, or smollm2 (the
+            configuration's model adds two-digit numbers).
         file: questions of your own instead of a world: GSM8K, XSTest (CSV), BeaverTails-Evaluation,
             HH dialogues, LLMFAO answers, or lines with `question`; also gzip.
         kind: of the file: auto, gsm8k, xstest, beavertails, hh, llmfao or questions.
@@ -234,7 +235,9 @@ def evaluate(
     from equipoise.systems.stream_aligner import evaluating_files
 
     if (world is None) == (file is None):
-        raise InvalidInput("give either --world (arithmetic, text, smollm2) or --file FILE")
+        raise InvalidInput(
+            "give either --world (sentence, arithmetic, text, smollm2) or --file FILE"
+        )
     if world is not None and world not in WORLDS:
         raise unknown_name("world", world, WORLDS)
     config = load_config(StreamAlignerConfig, overrides=changes, preset=preset)
@@ -281,6 +284,14 @@ def _place(world: str, config: StreamAlignerConfig, count: int, seed: int) -> An
 
         place = TextWorld(seed)
         return evaluate_text, place, place.questions(count, seed, held_out=config.text_held_out)
+    if world == "sentence":
+        from equipoise.systems.stream_aligner.evaluating_sentence import (
+            SpokenWorld,
+            evaluate_sentence,
+        )
+
+        place = SpokenWorld(config.steps, seed)
+        return evaluate_sentence, place, place.questions(count, seed)
     if world == "smollm2":
         from equipoise.systems.stream_aligner.evaluating_real import evaluate_smollm2
         from equipoise.systems.stream_aligner.real_world import RealWorld
@@ -299,6 +310,7 @@ def _open(upstream: str, config: StreamAlignerConfig, *, max_tokens: int, seed: 
     from contextlib import nullcontext
 
     from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
+    from equipoise.systems.stream_aligner.evaluating_sentence import SpokenWorld
     from equipoise.systems.stream_aligner.real_world import RealWorld
     from equipoise.systems.stream_aligner.text_world import TextWorld
     from equipoise.systems.stream_aligner.upstreams import open_upstream
@@ -310,6 +322,8 @@ def _open(upstream: str, config: StreamAlignerConfig, *, max_tokens: int, seed: 
         raise unknown_name("world", name, WORLDS)
     if name == "text":
         return nullcontext(TextWorld(seed).upstream)
+    if name == "sentence":
+        return nullcontext(SpokenWorld(config.steps, seed).upstream)
     if name == "smollm2":
         return RealWorld(config.model, config.numbers, max_tokens, device).upstream()
     return nullcontext(ArithmeticWorld(error_rate=config.world_error_rate, seed=seed).upstream)

@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from equipoise.core.errors import RunFailed, unknown_name
-from equipoise.systems.stream_aligner import arithmetic_world, text_oracle
+from equipoise.systems.stream_aligner import arithmetic_world, evaluating_sentence, text_oracle
 from equipoise.systems.stream_aligner.correction import Correction, Corrector
 from equipoise.systems.stream_aligner.correctors import make_corrector
 from equipoise.systems.stream_aligner.prompts import corrector_prompt
@@ -23,6 +23,7 @@ TEACHER_INSTRUCTIONS = (
 
 ORACLES: dict[str, Corrector] = {
     "arithmetic": arithmetic_world.oracle,
+    "sentence": evaluating_sentence.oracle,
     "text": text_oracle.oracle,
 }
 """World to its exact teacher."""
