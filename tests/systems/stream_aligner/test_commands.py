@@ -231,25 +231,6 @@ def test_the_demo_continues_an_interrupted_run(tmp_path: Path) -> None:
     }
 
 
-def test_reproduce_and_its_resume(tmp_path: Path) -> None:
-    result = commands.reproduce(
-        only=("latency", "induction"), out=tmp_path / "run", answers="200", worlds="3"
-    )
-    measured = result["measured"]
-    assert set(measured) == {"latency", "induction"}
-    assert measured["latency"]["largest_error"] < 0.01
-    assert measured["induction"]["largest_error"] < 4.5
-    assert measured["induction"]["worlds"] == 3
-    assert result["published"]
-    assert Path(result["report"]).exists()
-    short: dict[str, Any] = {"answers": "400", "world_questions": "4", "world_answers": "3"}
-    again = commands.reproduce(only=("arithmetic",), out=tmp_path / "sums", **short)
-    assert again["measured"]["arithmetic"]["covered"] == 3
-    with pytest.raises(InvalidInput, match="unknown experiment 'inductoin': did you mean"):
-        commands.reproduce(only=("inductoin",), out=tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-
-
 @pytest.mark.standard
 def test_the_demo_with_the_embedded_model(tmp_path: Path) -> None:
     try:

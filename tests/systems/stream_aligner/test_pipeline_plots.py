@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from equipoise.report import Report
 from equipoise.report.blocks import is_drawing
 from equipoise.report.figures import figure_svg
-from equipoise.systems.stream_aligner.commands import reproduce
 from equipoise.systems.stream_aligner.latency import simulate_pipeline
 from equipoise.systems.stream_aligner.pipeline_plots import (
     Bar,
@@ -18,6 +17,7 @@ from equipoise.systems.stream_aligner.pipeline_plots import (
     plot_first_text,
     plot_pipeline,
 )
+from equipoise.systems.stream_aligner.reproduce_commands import reproduce
 
 
 def test_who_works_when_known_by_hand():

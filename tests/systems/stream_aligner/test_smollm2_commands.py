@@ -7,9 +7,9 @@ from equipoise.core.errors import InvalidInput, MissingData
 from equipoise.systems.stream_aligner import real_rows, science_commands
 from equipoise.systems.stream_aligner.aligning import align
 from equipoise.systems.stream_aligner.arithmetic import correct_sums, stated_sums
-from equipoise.systems.stream_aligner.commands import reproduce
 from equipoise.systems.stream_aligner.real_rows import collect_rows, slips_of
 from equipoise.systems.stream_aligner.real_world import PRACTICE_QUESTIONS, RealWorld
+from equipoise.systems.stream_aligner.reproduce_commands import reproduce
 from equipoise.systems.stream_aligner.rows import read_rows
 
 

@@ -27,7 +27,7 @@ ROOM = Room(
         "correct": f"{_COMMANDS}:correct",
         "demo": f"{_COMMANDS}:demo",
         "evaluate": f"{_SCIENCE}:evaluate",
-        "reproduce": f"{_COMMANDS}:reproduce",
+        "reproduce": "equipoise.systems.stream_aligner.reproduce_commands:reproduce",
         "segment": f"{_COMMANDS}:segment",
         "serve": "equipoise.systems.stream_aligner.serve_commands:serve",
         "train": f"{_SCIENCE}:train",

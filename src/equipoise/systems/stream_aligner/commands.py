@@ -1,6 +1,5 @@
 """The room's verbs: plain functions whose parameters are options and whose result is the JSON."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -10,8 +9,8 @@ from cyclopts import Parameter
 
 from equipoise.core.config import load_config
 from equipoise.core.console import note, progress
-from equipoise.core.errors import InvalidInput, unknown_name
-from equipoise.core.files import to_json, write_atomic
+from equipoise.core.errors import InvalidInput
+from equipoise.core.files import to_json
 from equipoise.core.runs import Run
 from equipoise.core.seeding import stream
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
@@ -226,67 +225,3 @@ def correct(
         "unreviewed": verdicts.count("unreviewed"),
         "comparisons": written,
     }
-
-
-def reproduce(
-    *,
-    only: tuple[str, ...] = (),
-    preset: str = "tiny",
-    seed: int = 0,
-    out: Path | None = None,
-    **changes: str,
-) -> dict[str, Any]:
-    """Run the experiments whose right result is known; the same line with --out continues.
-
-    Args:
-        only: induction, arithmetic, identity, latency, methods, rounds, prefix, size, interpret,
-            cost; all by default.
-        preset: tiny (under a minute), small or paper.
-        seed: of the simulations.
-        out: run folder; an interrupted run in it is continued.
-        **changes: fields of StreamAlignerConfig.
-    """
-    from equipoise.report import Report
-    from equipoise.systems.stream_aligner.pipeline_plots import add_latency_plots
-    from equipoise.systems.stream_aligner.reproduction import EXPERIMENTS, PUBLISHED
-    from equipoise.systems.stream_aligner.text_plots import add_text_plot
-    from equipoise.systems.stream_aligner.training_plots import add_training_plot
-
-    for name in only:
-        if name not in EXPERIMENTS:
-            raise unknown_name("experiment", name, EXPERIMENTS)
-    config = load_config(StreamAlignerConfig, overrides=changes, preset=preset)
-    chosen = list(only) or list(EXPERIMENTS)
-    with Run.create(_ROOM, "reproduce", config, preset=preset, seed=seed, folder=out) as run:
-        report = Report(
-            "Stream Aligner: reproduction",
-            "Real loop and exact timelines against closed forms. The paper's own figures stand "
-            "beside for the record; their conditions (70B upstreams, a GPT-4 judge) are not met.",
-        )
-        measured: dict[str, Any] = {}
-        for name in chosen:
-            measured[name] = _experiment(name, config, seed, run)
-            report.section(name.capitalize())
-            report.table(measured[name]["rows"])
-            if name == "latency":
-                add_latency_plots(report)
-            add_text_plot(report, name, measured[name])
-            add_training_plot(report, name, measured[name])
-        report.section("Published")
-        report.table([{"figure": key, "published": value} for key, value in PUBLISHED.items()])
-        page = report.save(run.path)
-        run.finish({"measured": measured, "published": PUBLISHED})
-    return {"run": str(run.path), "report": str(page), "published": PUBLISHED, "measured": measured}
-
-
-def _experiment(name: str, config: StreamAlignerConfig, seed: int, run: Run) -> dict[str, Any]:
-    """Return an experiment's result, from an earlier try of the same run where there is one."""
-    from equipoise.systems.stream_aligner.reproduction import EXPERIMENTS
-
-    stored = run.path / f"{name}.json"
-    if stored.exists():
-        return json.loads(stored.read_text(encoding="utf-8"))
-    with progress(name) as bar:
-        result = to_json(EXPERIMENTS[name](config, seed, bar.advance))
-    write_atomic(stored, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
-    return result

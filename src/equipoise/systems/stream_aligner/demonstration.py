@@ -116,7 +116,7 @@ def _upstream(
     device: str,
 ) -> Iterator[Upstream]:
     if model == "scripted":
-        yield _slipping_upstream(sums)
+        yield slipping_upstream(sums)
         return
     # Half of the cores: two threads on two cores are slower once anything else runs beside them.
     threads = max(1, (os.cpu_count() or 2) // 2)
@@ -130,7 +130,7 @@ def _upstream(
         yield upstream
 
 
-def _slipping_upstream(sums: list[SumQuestion]) -> Upstream:
+def slipping_upstream(sums: list[SumQuestion]) -> Upstream:
     """An upstream that adds as a small model does: it forgets to carry, and builds on that."""
     numbers = {question.text: question.numbers for question in sums}
 
