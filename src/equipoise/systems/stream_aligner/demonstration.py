@@ -131,7 +131,7 @@ def _upstream(
 
 
 def slipping_upstream(sums: list[SumQuestion]) -> Upstream:
-    """An upstream that adds as a small model does: it forgets to carry, and builds on that."""
+    """Return an upstream that adds as a small model does: forgets to carry, and builds on it."""
     numbers = {question.text: question.numbers for question in sums}
 
     def upstream(question: str, prefix: str) -> Iterator[str]:

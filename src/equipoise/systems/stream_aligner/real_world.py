@@ -16,9 +16,7 @@ from equipoise.core.extras import require
 from equipoise.systems.stream_aligner.aligning import Upstream
 from equipoise.systems.stream_aligner.arithmetic import stated_sums
 from equipoise.systems.stream_aligner.arithmetic_world import numbers_of
-from equipoise.systems.stream_aligner.demonstration import (
-    slipping_upstream as slipping_upstream,
-)
+from equipoise.systems.stream_aligner.demonstration import slipping_upstream
 from equipoise.systems.stream_aligner.tasks import SumQuestion, sum_questions, worked_examples
 from equipoise.systems.stream_aligner.upstreams import upstream_from_backend
 
