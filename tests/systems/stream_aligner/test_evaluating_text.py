@@ -18,13 +18,8 @@ from equipoise.systems.stream_aligner.evaluating_text import (
     row_of,
     write_answer,
 )
-from equipoise.systems.stream_aligner.text_oracle import (
-    fallible_oracle,
-    oracle,
-)
-from equipoise.systems.stream_aligner.text_world import (
-    TextWorld,
-)
+from equipoise.systems.stream_aligner.text_oracle import fallible_oracle, oracle
+from equipoise.systems.stream_aligner.text_world import TextWorld
 
 WORLD = TextWorld(5)
 QUESTIONS = WORLD.questions(80, 5)

@@ -7,11 +7,7 @@ import pytest
 
 from equipoise.systems.stream_aligner import experiments_smollm2 as experiment
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
-from equipoise.systems.stream_aligner.experiments_smollm2 import (
-    TARGET,
-    check_targets,
-    run_smollm2,
-)
+from equipoise.systems.stream_aligner.experiments_smollm2 import TARGET, check_targets, run_smollm2
 
 TINY = StreamAlignerConfig.preset("tiny", smollm2_answers=6)
 

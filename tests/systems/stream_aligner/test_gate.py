@@ -18,12 +18,7 @@ from equipoise.systems.stream_aligner.gate import (
     fit_text,
     smallest_calibration,
 )
-from equipoise.systems.stream_aligner.gate_features import (
-    BUCKETS,
-    DENSE,
-    layer_of,
-    text_features,
-)
+from equipoise.systems.stream_aligner.gate_features import BUCKETS, DENSE, layer_of, text_features
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,7 @@ from hypothesis import strategies as st
 from equipoise.core.errors import InvalidInput
 from equipoise.evaluation import Verdict
 from equipoise.evaluation.judging import pair_label
-from equipoise.systems.stream_aligner import (
-    compare_in_both_orders,
-    improvement_rate,
-    parse_verdict,
-)
+from equipoise.systems.stream_aligner import compare_in_both_orders, improvement_rate, parse_verdict
 
 
 def test_improvement_rate() -> None:

@@ -5,11 +5,7 @@ import pytest
 
 from equipoise.core.files import to_json
 from equipoise.systems.stream_aligner.config import DecoderShape, StreamAlignerConfig
-from equipoise.systems.stream_aligner.reproduction import (
-    EXPERIMENTS,
-    LATENCY_POINTS,
-    PUBLISHED,
-)
+from equipoise.systems.stream_aligner.reproduction import EXPERIMENTS, LATENCY_POINTS, PUBLISHED
 
 SMALL = StreamAlignerConfig.preset(
     "tiny",

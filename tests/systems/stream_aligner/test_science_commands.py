@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from equipoise.core.errors import InvalidInput
-from equipoise.systems.stream_aligner import science_commands
+from equipoise.systems.stream_aligner import collect_commands, science_commands
 from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
-from equipoise.systems.stream_aligner.text_world import (
-    TextWorld,
-)
+from equipoise.systems.stream_aligner.text_world import TextWorld
 
 SMALL: dict[str, Any] = {
     "decoder.width": "8",
@@ -39,7 +37,7 @@ def collect(folder: Path, **changes: Any) -> dict[str, Any]:
         "questions": write_questions(folder, 8),
         "out": folder / "rows.jsonl",
     }
-    return science_commands.collect(**(options | changes))
+    return collect_commands.collect(**(options | changes))
 
 
 def test_collect_train_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +92,25 @@ def test_the_text_world_from_rows_to_evaluation(tmp_path: Path) -> None:
     assert rows["stream"]["helpful"] == rows["stream"]["harmless"] == 1.0
     assert rows["raw"]["harmless"] < 1.0
     assert json.loads(json.dumps(measured)) == measured
+
+
+def test_the_sentence_world_from_rows_to_evaluation(tmp_path: Path) -> None:
+    file = tmp_path / "asked.jsonl"
+    file.write_text("".join(json.dumps({"question": f"Answer {n}."}) + "\n" for n in range(5)))
+    found = collect(
+        tmp_path, upstream="world:sentence", teacher="oracle:sentence", questions=file, steps="4"
+    )
+    assert (found["questions"], found["rows"]) == (5, 20)
+    assert found["edits"] > 0
+    measured = science_commands.evaluate(
+        corrector="oracle:sentence", world="sentence", questions=30, steps="4"
+    )
+    rows = {row["method"]: row["bad_mass"] for row in measured["rows"]}
+    assert rows["stream"] == rows["aligner"] == rows["oracle"] == 0.0 < rows["raw"]
+    assert (measured["fix_rate"], measured["break_rate"]) == (1.0, 0.0)
+    assert json.loads(json.dumps(measured)) == measured
+    with pytest.raises(InvalidInput, match="unknown world 'sentense': did you mean 'sentence'"):
+        collect(tmp_path, upstream="world:sentense", out=tmp_path / "other.jsonl")
 
 
 def test_aligner_rows_train_an_aligner(tmp_path: Path) -> None:

@@ -23,14 +23,8 @@ from equipoise.systems.stream_aligner.text_facts import (
     helpful,
     read,
 )
-from equipoise.systems.stream_aligner.text_oracle import (
-    fallible_oracle,
-    oracle,
-    without_prefix,
-)
-from equipoise.systems.stream_aligner.text_world import (
-    TextWorld,
-)
+from equipoise.systems.stream_aligner.text_oracle import fallible_oracle, oracle, without_prefix
+from equipoise.systems.stream_aligner.text_world import TextWorld
 
 QUESTION = "Describe both places. bakery: blue, nine. school: red, ten."
 RIGHT = "The bakery is blue. It opens at nine. The school is red. It opens at ten."

@@ -23,7 +23,7 @@ ROOM = Room(
     presets=("tiny", "small", "paper"),
     verbs={
         "audit": "equipoise.systems.stream_aligner.audit_commands:audit",
-        "collect": f"{_SCIENCE}:collect",
+        "collect": "equipoise.systems.stream_aligner.collect_commands:collect",
         "correct": f"{_COMMANDS}:correct",
         "demo": f"{_COMMANDS}:demo",
         "evaluate": f"{_SCIENCE}:evaluate",

@@ -10,18 +10,8 @@ from equipoise.systems.stream_aligner.answer_outputs import Finished, Output, Pa
 from equipoise.systems.stream_aligner.chat_wire import AnswerRequest
 from equipoise.systems.stream_aligner.correction import Correction, settled
 from equipoise.systems.stream_aligner.driving import drive
-from equipoise.systems.stream_aligner.loop import (
-    Answer,
-    End,
-    Failure,
-    Review,
-    Step,
-    review_loop,
-)
-from equipoise.systems.stream_aligner.read_ahead import (
-    AHEAD,
-    ReadAhead,
-)
+from equipoise.systems.stream_aligner.loop import Answer, End, Failure, Review, Step, review_loop
+from equipoise.systems.stream_aligner.read_ahead import AHEAD, ReadAhead
 from equipoise.systems.stream_aligner.recording import Recorder
 from equipoise.systems.stream_aligner.reloading import Settings
 from equipoise.systems.stream_aligner.reviewing import breaks_json

@@ -19,12 +19,7 @@ from equipoise.core.errors import InvalidInput, MissingData
 from equipoise.core.extras import require
 from equipoise.core.files import write_atomic
 from equipoise.systems.stream_aligner.config import DecoderShape
-from equipoise.systems.stream_aligner.networks import (
-    SCRATCH,
-    ByteNetwork,
-    LanguageNetwork,
-    Network,
-)
+from equipoise.systems.stream_aligner.networks import SCRATCH, ByteNetwork, LanguageNetwork, Network
 from equipoise.text.fingerprints import model_identity
 from equipoise.text.local_models import ModelSource, find_model, load_source, quiet_loading
 

@@ -35,11 +35,7 @@ from equipoise.systems.stream_aligner.file_scores import (
     measure_file,
 )
 from equipoise.systems.stream_aligner.prompted_judge import KeptVerdicts, PromptedJudge
-from equipoise.systems.stream_aligner.upstreams import (
-    backend_name,
-    open_upstream,
-    read_answers,
-)
+from equipoise.systems.stream_aligner.upstreams import backend_name, open_upstream, read_answers
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,7 @@ from equipoise.core.stats import bootstrap_interval
 from equipoise.systems.stream_aligner.aligning import Upstream, align
 from equipoise.systems.stream_aligner.correction import Correction, Corrector, diff_ops, settled
 from equipoise.systems.stream_aligner.judging import PairJudge, compare_in_both_orders
-from equipoise.systems.stream_aligner.methods import (
-    MODES,
-    Reviewers,
-    check_methods,
-    shown_text,
-)
+from equipoise.systems.stream_aligner.methods import MODES, Reviewers, check_methods, shown_text
 from equipoise.systems.stream_aligner.segments import first_sentence, segment
 from equipoise.systems.stream_aligner.text_facts import (
     GOOD,
@@ -27,12 +22,8 @@ from equipoise.systems.stream_aligner.text_facts import (
     helpful,
     read,
 )
-from equipoise.systems.stream_aligner.text_oracle import (
-    oracle,
-)
-from equipoise.systems.stream_aligner.text_world import (
-    TextWorld,
-)
+from equipoise.systems.stream_aligner.text_oracle import oracle
+from equipoise.systems.stream_aligner.text_world import TextWorld
 
 METHODS = (
     "raw",

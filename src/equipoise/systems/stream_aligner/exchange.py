@@ -25,11 +25,7 @@ from equipoise.systems.stream_aligner.chat_answers import (
 )
 from equipoise.systems.stream_aligner.chat_wire import AnswerRequest, CallCollector, read_request
 from equipoise.systems.stream_aligner.driving import stop
-from equipoise.systems.stream_aligner.proxy_errors import (
-    ProxyError,
-    as_proxy_error,
-    bad,
-)
+from equipoise.systems.stream_aligner.proxy_errors import ProxyError, as_proxy_error, bad
 from equipoise.systems.stream_aligner.recording import Recorder
 from equipoise.systems.stream_aligner.upstream_parts import AnswerUpstream, UpstreamFailed
 

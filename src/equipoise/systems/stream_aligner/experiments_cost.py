@@ -12,14 +12,8 @@ from equipoise.core.stats import bootstrap_interval
 from equipoise.systems.stream_aligner.aligning import align
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 from equipoise.systems.stream_aligner.correctors import identity
-from equipoise.systems.stream_aligner.evaluating_text import (
-    PUBLISHED_ROUNDS,
-    Written,
-    write_answer,
-)
-from equipoise.systems.stream_aligner.text_world import (
-    TextWorld,
-)
+from equipoise.systems.stream_aligner.evaluating_text import PUBLISHED_ROUNDS, Written, write_answer
+from equipoise.systems.stream_aligner.text_world import TextWorld
 
 IDENTITY_TARGET = 1.05
 RUN_AHEAD = 0.2

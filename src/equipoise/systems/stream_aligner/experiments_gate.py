@@ -23,12 +23,8 @@ from equipoise.systems.stream_aligner.gating import (
     redrawn_miss_rate,
 )
 from equipoise.systems.stream_aligner.rows import CorrectionRow
-from equipoise.systems.stream_aligner.text_oracle import (
-    oracle,
-)
-from equipoise.systems.stream_aligner.text_world import (
-    TextWorld,
-)
+from equipoise.systems.stream_aligner.text_oracle import oracle
+from equipoise.systems.stream_aligner.text_world import TextWorld
 
 if TYPE_CHECKING:
     from equipoise.systems.stream_aligner.model_corrector import ModelCorrector

@@ -38,14 +38,8 @@ from equipoise.systems.stream_aligner.text_facts import (
     helpful,
     read,
 )
-from equipoise.systems.stream_aligner.text_oracle import (
-    fallible_oracle,
-    oracle,
-    without_prefix,
-)
-from equipoise.systems.stream_aligner.text_world import (
-    TextWorld,
-)
+from equipoise.systems.stream_aligner.text_oracle import fallible_oracle, oracle, without_prefix
+from equipoise.systems.stream_aligner.text_world import TextWorld
 
 ROUNDS = (0, 1, 2, 4, 8, 16)
 SECONDS = (0.75, 0.15, 0.05)

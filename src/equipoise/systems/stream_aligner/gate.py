@@ -25,12 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise.core.arrays import as_floats
 from equipoise.core.errors import InvalidInput
-from equipoise.systems.stream_aligner.gate_features import (
-    BUCKETS,
-    DENSE,
-    layer_of,
-    text_features,
-)
+from equipoise.systems.stream_aligner.gate_features import BUCKETS, DENSE, layer_of, text_features
 
 if TYPE_CHECKING:
     import scipy.sparse

@@ -17,11 +17,7 @@ from torch import Tensor
 
 from equipoise.core.errors import InvalidInput
 from equipoise.core.extras import require
-from equipoise.systems.stream_aligner.byte_model import (
-    ByteDecoder,
-    ByteTokenizer,
-    KeyValueCache,
-)
+from equipoise.systems.stream_aligner.byte_model import ByteDecoder, ByteTokenizer, KeyValueCache
 from equipoise.systems.stream_aligner.config import DecoderShape
 from equipoise.systems.stream_aligner.training_data import STOP_TEXT
 from equipoise.text.fingerprints import model_identity

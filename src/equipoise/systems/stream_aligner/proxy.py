@@ -23,11 +23,7 @@ from equipoise.systems.stream_aligner.audit import AuditLog
 from equipoise.systems.stream_aligner.chat_wire import unsupported_path
 from equipoise.systems.stream_aligner.exchange import AnswerEndpoint
 from equipoise.systems.stream_aligner.proxy_config import ProxyConfig
-from equipoise.systems.stream_aligner.proxy_errors import (
-    ProxyError,
-    as_proxy_error,
-    json_response,
-)
+from equipoise.systems.stream_aligner.proxy_errors import ProxyError, as_proxy_error, json_response
 from equipoise.systems.stream_aligner.recording import Records
 from equipoise.systems.stream_aligner.reloading import Reloader, Settings
 from equipoise.systems.stream_aligner.upstream_local import open_answer_upstream

@@ -1,4 +1,4 @@
-"""The verbs of training correctors: collect rows, train on them, evaluate the result."""
+"""The verbs `train` and `evaluate`: a corrector from rows, and how good one is."""
 
 import time
 from pathlib import Path
@@ -10,96 +10,9 @@ from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.files import to_json
 from equipoise.core.runs import Run
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
+from equipoise.systems.stream_aligner.named_worlds import WORLDS, place_of
 
 _ROOM = "stream_aligner"
-WORLDS = ("sentence", "arithmetic", "text", "smollm2")
-"""Worlds that `evaluate` knows."""
-
-
-def collect(
-    *,
-    upstream: str,
-    teacher: str,
-    questions: Path,
-    out: Path,
-    rounds: int = 16,
-    mode: str = "stream",
-    on_policy: int = 0,
-    max_tokens: int = 512,
-    preset: str = "tiny",
-    seed: int = 42,
-    device: str = "auto",
-    **changes: str,
-) -> dict[str, Any]:
-    """Run the loop with a teacher in it and write a row for every sentence; resumable.
-
-    Args:
-        upstream: URL#MODEL, local:MODEL, transformers:PATH, replay:FILE, world:arithmetic (an
-            upstream that adds, and slips at the configuration's world_error_rate), world:text,
-            world:sentence, or world:smollm2 (the configuration's model, shown one worked sum).
-        teacher: arithmetic, rules:FILE, oracle:arithmetic, oracle:text, oracle:sentence,
-            prompted:BACKEND or model:PATH.
-        questions: JSONL with `question` (or `prompt`).
-        out: JSONL of rows; what it holds of the same collection is kept.
-        rounds: most sentences of an answer.
-        mode: stream, or aligner for one row of each whole answer.
-        on_policy: rounds of collecting and training a corrector, which then steers; 0 for none.
-        max_tokens: longest answer.
-        preset: tiny, small or paper: how on-policy correctors are trained.
-        seed: of sampled answers, of the world's slips, and of those trainings.
-        device: where local models compute.
-        **changes: fields of StreamAlignerConfig.
-    """
-    from equipoise.systems.stream_aligner import batch, collecting
-    from equipoise.systems.stream_aligner.teachers import make_teacher
-
-    config = load_config(StreamAlignerConfig, overrides=changes, preset=preset)
-    if mode not in ("stream", "aligner"):
-        raise unknown_name("mode", mode, ("stream", "aligner"))
-    if on_policy < 0 or (on_policy and mode == "aligner"):
-        raise InvalidInput(f"on_policy is {on_policy}; it must be >= 0, and 0 in mode aligner")
-    asked = batch.read_questions(questions)
-    places = {"device": device} if teacher.startswith("prompted:") else {}
-    labels = make_teacher(teacher, **places)
-    settings = {
-        "upstream": upstream,
-        "teacher": teacher,
-        "seed": seed,
-        "max_tokens": max_tokens,
-        "world_error_rate": config.world_error_rate,
-    }
-    opened = _open(upstream, config, max_tokens=max_tokens, seed=seed, device=device)
-    with opened as source, progress("questions", len(asked) * max(1, on_policy)) as bar:
-        if on_policy:
-            from equipoise.systems.stream_aligner.on_policy import collect_on_policy
-
-            done = collect_on_policy(
-                asked,
-                source,
-                labels,
-                out,
-                config,
-                count=on_policy,
-                settings=settings,
-                rounds=rounds,
-                seed=seed,
-                device=device,
-                advance=bar.advance,
-            )
-            counts = [_counts(found) for found in done.rounds]
-            return _summed(out, counts) | {"rounds": counts, "corrector": str(done.corrector)}
-        found = collecting.collect_file(
-            asked,
-            source,
-            labels,
-            out,
-            settings=settings,
-            rounds=rounds,
-            mode=mode,
-            source=teacher.partition(":")[0],
-            advance=bar.advance,
-        )
-    return _summed(out, [_counts(found)])
 
 
 def train(
@@ -254,7 +167,7 @@ def evaluate(
             plan, made, config, preset=preset, seed=seed, out=out, device=device
         )
     assert world is not None  # one of the two is given
-    measure, place, asked = _place(world, config, questions or config.world_answers, seed)
+    measure, place, asked = place_of(world, config, questions or config.world_answers, seed)
     with Run.create(_ROOM, "evaluate", config, preset=preset, seed=seed, folder=out) as run:
         with progress("answers", len(asked) * len(chosen)) as bar:
             found = measure(
@@ -274,59 +187,6 @@ def evaluate(
 def _names(joined: str) -> tuple[str, ...]:
     """Return names that commas join."""
     return tuple(name.strip() for name in joined.split(",") if name.strip())
-
-
-def _place(world: str, config: StreamAlignerConfig, count: int, seed: int) -> Any:
-    """Return how a world is evaluated, the world itself and its questions."""
-    if world == "text":
-        from equipoise.systems.stream_aligner.evaluating_text import evaluate_text
-        from equipoise.systems.stream_aligner.text_world import TextWorld
-
-        place = TextWorld(seed)
-        return evaluate_text, place, place.questions(count, seed, held_out=config.text_held_out)
-    if world == "sentence":
-        from equipoise.systems.stream_aligner.evaluating_sentence import (
-            SpokenWorld,
-            evaluate_sentence,
-        )
-
-        place = SpokenWorld(config.steps, seed)
-        return evaluate_sentence, place, place.questions(count, seed)
-    if world == "smollm2":
-        from equipoise.systems.stream_aligner.evaluating_real import evaluate_smollm2
-        from equipoise.systems.stream_aligner.real_world import RealWorld
-
-        place = RealWorld(config.model, config.numbers, config.max_tokens)
-        return evaluate_smollm2, place, place.questions(count, seed)
-    from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
-    from equipoise.systems.stream_aligner.evaluating import evaluate_arithmetic
-
-    place = ArithmeticWorld(config.steps, config.world_largest, config.error_rate, seed)
-    return evaluate_arithmetic, place, place.questions(count, seed)
-
-
-def _open(upstream: str, config: StreamAlignerConfig, *, max_tokens: int, seed: int, device: str):
-    """Open an upstream by its spec, `world:` ones included."""
-    from contextlib import nullcontext
-
-    from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
-    from equipoise.systems.stream_aligner.evaluating_sentence import SpokenWorld
-    from equipoise.systems.stream_aligner.real_world import RealWorld
-    from equipoise.systems.stream_aligner.text_world import TextWorld
-    from equipoise.systems.stream_aligner.upstreams import open_upstream
-
-    kind, _, name = upstream.partition(":")
-    if kind != "world":
-        return open_upstream(upstream, max_tokens=max_tokens, seed=seed, device=device)
-    if name not in WORLDS:
-        raise unknown_name("world", name, WORLDS)
-    if name == "text":
-        return nullcontext(TextWorld(seed).upstream)
-    if name == "sentence":
-        return nullcontext(SpokenWorld(config.steps, seed).upstream)
-    if name == "smollm2":
-        return RealWorld(config.model, config.numbers, max_tokens, device).upstream()
-    return nullcontext(ArithmeticWorld(error_rate=config.world_error_rate, seed=seed).upstream)
 
 
 def _corrector(spec: str, device: str) -> Any:
@@ -354,18 +214,3 @@ def _training(config: StreamAlignerConfig, read: Any, run: Run, seed: int, devic
             losses.append(record["loss"])
             bar.describe(f"training, loss {record['loss']:.3f}")
             bar.advance()
-
-
-def _counts(found: Any) -> dict[str, int]:
-    names = {"copy": "copies", "edit": "edits", "drop": "drops", "stop": "stops"}
-    return {
-        "questions": found.questions,
-        "rows": found.rows,
-        **{plural: found.verdicts.get(name, 0) for name, plural in names.items()},
-        "unparsed": found.unparsed,
-    }
-
-
-def _summed(out: Path, counts: list[dict[str, int]]) -> dict[str, Any]:
-    total = {name: sum(each[name] for each in counts) for name in counts[0]}
-    return {"out": str(out), **total}

@@ -15,11 +15,7 @@ from typing import Any
 from equipoise.core.console import note
 from equipoise.core.errors import EquipoiseError, RunFailed
 from equipoise.systems.stream_aligner.breakers import Breaker
-from equipoise.systems.stream_aligner.probing import (
-    find_continuation,
-    first_model,
-    is_llamacpp,
-)
+from equipoise.systems.stream_aligner.probing import find_continuation, first_model, is_llamacpp
 from equipoise.systems.stream_aligner.upstream_parts import (
     UpstreamAsk,
     UpstreamFailed,
