@@ -83,7 +83,7 @@ def evaluate_arithmetic(
         questions: of the world.
         corrector: reviews single sentences.
         methods: of `METHODS`.
-        aligner: reviews whole answers; `corrector` where None.
+        aligner: reviews whole answers; where None what `aligner_of` makes of `corrector`.
         prompted: reviews in method `prompted`.
         advance: called after every answer.
 

@@ -61,7 +61,7 @@ def evaluate_smollm2(
         questions: of the world.
         corrector: reviews single sentences.
         methods: raw, aligner, post-hoc, stream, prompted, oracle (exact arithmetic in the loop).
-        aligner: reviews whole answers; `corrector` where None.
+        aligner: reviews whole answers; where None what `aligner_of` makes of `corrector`.
         prompted: reviews in method `prompted`.
         prompted_questions: how many that method answers, from the first; all where None.
         plain: open questions, answered in method `stream`, where it is among the methods.

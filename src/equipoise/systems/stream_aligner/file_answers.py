@@ -20,7 +20,7 @@ from equipoise.systems.stream_aligner.correction import Corrector
 from equipoise.systems.stream_aligner.correctors import identity
 from equipoise.systems.stream_aligner.evaluating_text import Written, write_reviewed
 from equipoise.systems.stream_aligner.evaluation_files import EvaluationFile, FileQuestion
-from equipoise.systems.stream_aligner.methods import check_style
+from equipoise.systems.stream_aligner.methods import aligner_of, check_style
 from equipoise.systems.stream_aligner.upstreams import scripted_upstream
 
 METHODS = ("raw", "aligner", "post-hoc", "stream", "prompted")
@@ -123,6 +123,8 @@ def _answers(
     kept = scripted_upstream(lambda question: text)
     for method in methods:
         corrector = correctors.get(method, correctors["corrector"])
+        if method == "aligner" and method not in correctors:
+            corrector = aligner_of(corrector)
         live = upstream if method in ("stream", "prompted") else None
         if method == "stream" and live is None and "post-hoc" in found:
             found[method] = found["post-hoc"]

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.systems.stream_aligner.aligning import Upstream, align
-from equipoise.systems.stream_aligner.correction import Corrector
+from equipoise.systems.stream_aligner.correction import Correction, Corrector, settled
 from equipoise.systems.stream_aligner.loop import Answer
+from equipoise.systems.stream_aligner.segments import segment
 
 MODES = {"raw": "off", "post-hoc": "detect", "aligner": "aligner"}
 """Modes of the loop; all other methods review in mode `stream`."""
@@ -18,7 +19,8 @@ class Reviewers:
 
     Attributes:
         corrector: single sentences.
-        aligner: whole answers, in method `aligner`; `corrector` where None.
+        aligner: whole answers, in method `aligner`; where None what `aligner_of` makes of
+            `corrector`.
         prompted: single sentences, in method `prompted`.
     """
 
@@ -28,8 +30,34 @@ class Reviewers:
 
     def of(self, method: str, oracle: Corrector) -> Corrector:
         """Return who reviews in a method; in method `oracle` it is the world's own."""
-        chosen = {"aligner": self.aligner, "prompted": self.prompted, "oracle": oracle}
+        if method == "aligner":
+            return self.aligner or aligner_of(self.corrector)
+        chosen = {"prompted": self.prompted, "oracle": oracle}
         return chosen.get(method) or self.corrector
+
+
+def aligner_of(corrector: Corrector) -> Corrector:
+    """Return a corrector of whole answers.
+
+    One that was trained on single sentences is shown a finished answer sentence by sentence, each
+    after the corrected ones before it; nothing is proposed anew. Any other takes the whole text.
+    """
+    if getattr(corrector, "style", "aligner") != "stream":
+        return corrector
+
+    def aligner(question: str, prefix: str, answer: str) -> Correction:
+        corrected = ""
+        for part in segment(answer):
+            said = Correction("")
+            if part.text:
+                said = settled(corrector(question, prefix + corrected, part.text), part.text)
+            if said.text or not part.text:
+                corrected += part.leading + said.text
+            if said.verdict == "stop":
+                break
+        return Correction(corrected)
+
+    return aligner
 
 
 def answer_by(

@@ -129,7 +129,8 @@ def evaluate(
         methods: names joined by commas: raw, aligner, post-hoc, stream (the default on a file),
             prompted; in a world also oracle (in the default there); in the world text also
             best-of-2 and as-published.
-        aligner: corrector of whole answers for the method aligner; the same one by default.
+        aligner: corrector of whole answers for the method aligner; by default the same one, shown a
+            finished answer sentence by sentence where it was trained on sentences.
         prompted: instruction-prompted model for the method prompted.
         score: what is judged on a file: help, harm, math, or several joined by commas; none
             measures the changes alone; by default math on GSM8K, help on LLMFAO and plain
