@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.stream_aligner_science import rows_of
 from equipoise.cli import build_app
 from equipoise.core.planned import planned
 from equipoise.core.rooms import rooms
@@ -92,6 +93,15 @@ def targets_table(name: str) -> str:
     loads = [part["load_before"] for part in record.values() if "load_before" in part]
     busy = f" Load before the parts: {min(loads):g} to {max(loads):g}." if loads else ""
     return table(columns, rows) + "\n\n" + measured_on([record]) + busy
+
+
+def science_table() -> str:
+    """Return what the stream aligner's experiments came to: a row an experiment."""
+    science = results("stream_aligner").get("science")
+    if not science:
+        return "Not measured yet: `equipoise stream-aligner reproduce --preset small`."
+    rows = rows_of(science)
+    return table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def rflaf_sets() -> str:
@@ -189,6 +199,7 @@ def pages() -> dict[Path, str]:
     aligner = fill(
         aligner_room.read_text(encoding="utf-8"), "figures", targets_table("stream_aligner")
     )
+    aligner = fill(aligner, "science", science_table())
     return {
         ROOT / "README.md": readme,
         room: rflaf,
