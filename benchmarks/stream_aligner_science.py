@@ -15,7 +15,7 @@ from benchmarks.parts import RESULTS
 from equipoise.core.errors import InvalidInput
 from equipoise.core.files import to_json, write_atomic
 from equipoise.core.runs import Run
-from equipoise.systems.stream_aligner.findings import paragraph
+from equipoise.systems.stream_aligner.findings import shows
 from equipoise.systems.stream_aligner.reproduction import EXPERIMENTS
 
 PUBLISHED = {
@@ -47,7 +47,7 @@ def record_of(run: Run) -> dict[str, Any]:
                 "command": f"equipoise stream-aligner reproduce --preset {preset} --seed {seed} "
                 f"--only {name}",
                 "published": PUBLISHED.get(name, ""),
-                "says": paragraph(name, result),
+                "says": shows(name, result),
                 "result": result,
             }
     return found
@@ -70,7 +70,7 @@ def rows_of(science: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
         {
             "experiment": f"`{name}`",
             "published": part["published"],
-            "ours": part["says"].partition(" Target: ")[0],
+            "ours": part["says"],
             "target": str(part["result"].get("target", "")),
             "reached": reached[part["result"].get("reached")],
             "minutes": f"{part['result'].get('seconds', 0) / 60:.1f}",

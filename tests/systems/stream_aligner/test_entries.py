@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,19 @@ def test_one_in_a_hundred_may_be_broken() -> None:
         entries.check_broken("f", [(3, "bad"), (4, "no")], 100)
     entries.check_broken("f", [(3, "bad")] * 60, 100, keep_going=True)
     assert entries.listed([(n, "bad") for n in range(5)]).endswith("line 2: bad; ...")
+
+
+def test_entries_are_bounded_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "MAX_ENTRIES", 3)
+    lines = [entries.Line(number, b"1", 1) for number in (1, 2, 3, 4)]
+    assert list(entries.bounded("f", iter(lines[:3]))) == lines[:3]
+    with pytest.raises(InvalidInput, match="f holds more than 3 entries"):
+        list(entries.bounded("f", iter(lines)))
+
+
+def test_a_pipe_is_refused_in_words(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for read in (entries.check_size, lambda path: entries.begins(path, b"[")):
+        with pytest.raises(InvalidInput, match="pipe cannot be read twice; write it to a file"):
+            read(pipe)

@@ -70,7 +70,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> type[Model]:
         return Model()
 
     monkeypatch.setattr("equipoise.text.load_backend", load)
-    Model.calls = Model.breaks_at = 0
+    Model.spec, Model.calls, Model.breaks_at = "", 0, 0
     return Model
 
 
@@ -209,6 +209,8 @@ def test_broken_and_empty_entries_are_told(
     [
         ({"upstream": None}, "holds questions without answers: name a model by --upstream"),
         ({"score": "help"}, "nothing stands in for score 'help' on a file of kind 'gsm8k'"),
+        ({"score": "none,math"}, "score none measures the changes alone"),
+        ({"judge": "http://host/v1"}, "must name URL and model"),
         ({"score": "maths"}, "unknown score 'maths': did you mean 'math'"),
         ({"judge": "lokal:x"}, "unknown judge 'lokal:x'"),
         ({"judge": "replay:x"}, "unknown judge 'replay:x'"),
@@ -247,3 +249,45 @@ def test_back_ends_by_name() -> None:
     for spec in ("local:", "m", ""):
         with pytest.raises(InvalidInput, match="unknown upstream"):
             backend_name(spec)
+
+
+def test_a_replayed_question_counts_once(tmp_path: Path) -> None:
+    file = write(tmp_path, [GSM8K[0], *GSM8K[:2] * 3])
+    answers = [{"question": r["question"], "answer": "#### 4"} for r in GSM8K[:2]]
+    replay = write(tmp_path, answers, "answers.jsonl")
+    found = evaluate(file, upstream=f"replay:{replay}", methods="raw", out=tmp_path / "run")
+    assert (found["questions"], found["answers"]) == (2, 2)
+    assert by_method(found, "accuracy") == {"raw": 0.5}
+
+
+@pytest.mark.parametrize("changed", ["rules.json", "prompts.jsonl", "answers.jsonl"])
+def test_a_run_does_not_go_on_with_other_rules_prompts_or_answers(
+    tmp_path: Path, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path, GSM8K)
+    rules = tmp_path / "rules.json"
+    rules.write_text('[{"find": "So", "replace": "Thus"}]')
+    write(tmp_path, [{"id": 1, "text": "?"}], "prompts.jsonl")
+    answers = [{"question": r["question"], "answer": "So."} for r in GSM8K]
+    replay = write(tmp_path, answers, "answers.jsonl")
+    plan = {"corrector": f"rules:{rules}", "upstream": f"replay:{replay}", "out": tmp_path / "run"}
+
+    def interrupt(*given: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("equipoise.systems.stream_aligner.evaluating_files.measure_file", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(file, **plan)
+    before = (tmp_path / changed).read_text()
+    (tmp_path / changed).write_text(before + "\n")
+    with pytest.raises(InvalidInput, match=r"holds an evaluation with .*_sha256 = "):
+        evaluate(file, **plan)
+    (tmp_path / changed).write_text(before)
+    assert evaluate(file, **plan)["questions"] == 6
+
+
+def test_a_judge_without_a_score_is_not_loaded(tmp_path: Path) -> None:
+    file = write(tmp_path, [{"question": "What is 2 + 2?", "answer": "2 + 2 = 5. So."}])
+    evaluate(file, upstream=None, score="none", judge="local:judge", out=tmp_path / "run")
+    assert Model.spec == ""

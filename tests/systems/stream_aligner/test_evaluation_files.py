@@ -192,3 +192,20 @@ def test_the_real_llmfao() -> None:
     assert (found.kind, len(found.questions), found.broken) == ("llmfao", 1133, ())
     assert sum(not (question.stored or "").strip() for question in found.questions) == 69
     assert len({question.question for question in found.questions}) == 19
+
+
+def test_what_stands_before_the_mark_is_no_target(tmp_path: Path) -> None:
+    file = write(tmp_path, [{"question": "How many?", "answer": "1 + 2 = 3\n#### none"}])
+    with pytest.raises(InvalidInput, match="ends on no '#### NUMBER'"):
+        read_evaluation_file(file, "gsm8k")
+
+
+def test_many_short_entries_are_refused_before_they_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "MAX_ENTRIES", 10)
+    file = tmp_path / "f.jsonl.gz"
+    for count, refused in ((10, "10 of 10 lines are broken"), (11, "more than 10 entries")):
+        file.write_bytes(gzip.compress(b"1\n" * count))
+        with pytest.raises(InvalidInput, match=refused):
+            read_evaluation_file(file, "questions")

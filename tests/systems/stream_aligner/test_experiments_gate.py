@@ -124,3 +124,13 @@ def test_the_report_says_whether_the_target_was_reached(tmp_path: Path, reached:
     assert "Sure copies skip the corrector" in page
     assert ("; reached." in page) == reached
     assert ("; not reached." in page) != reached
+
+
+def test_a_miss_rate_that_was_not_measured_is_not_below_the_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unseen = {"miss_rate": None, "miss_rate_low": None, "budget": 0.1}
+    measured = "equipoise.systems.stream_aligner.experiments_gate.measure_gate"
+    monkeypatch.setattr(measured, lambda *_: unseen)
+    found = run_gate(SMALL, 0, lambda: None)
+    assert (found["below_budget"], found["reached"]) == (0, False)

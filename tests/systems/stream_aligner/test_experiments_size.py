@@ -12,6 +12,7 @@ from equipoise.systems.stream_aligner.byte_model import ByteDecoder
 from equipoise.systems.stream_aligner.config import DecoderShape, StreamAlignerConfig
 from equipoise.systems.stream_aligner.experiments_size import (
     METHODS,
+    _tests,
     run_size,
     slopes,
     summarise_sizes,
@@ -143,6 +144,20 @@ def test_perfect_correctors_are_right_at_every_size_and_learn_what_fits_them(
     # the peak falls with the width, from twice a width of 64 on
     assert rates == pytest.approx([SMALL.world_rate, SMALL.world_rate, SMALL.world_rate / 2])
     assert [kind for kind, _, _ in seen] == ["aligner", "stream"] * 3
+
+
+def test_no_question_was_learned_from_and_too_small_a_world_is_refused() -> None:
+    config = replace(SMALL, steps=2, world_largest=3)
+    asked = [question for _, group in _tests(config, 0, ()) for question in group]
+    assert len(asked) == 4
+    other = [question for _, group in _tests(config, 0, {asked[0]}) for question in group]
+    assert len(other) == 4
+    assert asked[0] not in other
+    everything = {
+        f"Add {one}, {two} and {three}." for one in (1, 2) for two in (1, 2) for three in (1, 2)
+    }
+    with pytest.raises(InvalidInput, match="0 are not among the training's, 2 are needed"):
+        _tests(replace(config, world_largest=2), 0, everything)
 
 
 def test_the_presets_sizes_are_what_they_say() -> None:

@@ -118,3 +118,24 @@ def test_identity_says_whether_the_optimum_is_aligners() -> None:
     assert "20%" in found["target"]
     without = replace(CONFIG, identity_shares=(0.0, 0.5))
     assert run_identity(without, 0, lambda: None)["reached"] is None
+
+
+def test_rows_that_were_learned_are_no_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = replace(CONFIG, world_largest=3, world_questions=20, world_answers=40)
+    learned: set[tuple[str, str, str]] = set()
+    tested: set[tuple[str, str, str]] = set()
+
+    class Copies:
+        def __call__(self, question: str, prefix: str, sentence: str) -> str:
+            tested.add((question, prefix, sentence))
+            return sentence
+
+    def train(config: Any, rows: Any, seed: int, **changes: Any) -> Copies:
+        learned.update((row.question, row.prefix, row.last) for row in rows)
+        return Copies()
+
+    monkeypatch.setattr(experiments_training, "train_in_world", train)
+    found = run_identity(small, 0, lambda: None)
+    assert (found["rows"][0]["copy_rate"], found["rows"][0]["edit_recall"]) == (1.0, 0.0)
+    assert tested
+    assert not tested & learned

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,3 +104,20 @@ def test_the_histogram_counts_the_unchanged_apart() -> None:
     heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
     assert heights[0] == [0, 0, 1, 0, 0, 0, 0, 0, 0, 1]  # what is above 1 counts as 1
     assert heights[1] == [0] * 9 + [1]
+
+
+def test_a_score_without_judgements_does_not_hide_the_others_gains() -> None:
+    unknown = {n.replace("help", "harm"): None for n in ROW if n.startswith("help")}
+    both = measured(ROW | unknown)
+    both["scores"].append({"score": "harm", "judge": "local:judge", "answers": 2})
+    files = [b["file"] for b in file_report(both, QUESTIONS, WRITTEN).blocks if "file" in b]
+    assert "plots/methods.svg" in files
+
+
+def test_markup_in_texts_and_names_shows_as_text(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    written = [{"raw": Written(evil, None, 9, 0), "stream": Written(f"{evil}!", 0.0, 9, 1)}]
+    told = measured(ROW) | {"file": evil, "upstream": evil, "corrector": evil}
+    page = file_report(told, [FileQuestion(evil)], written).save(tmp_path).read_text()
+    assert "alert(1)" in page
+    assert evil not in page

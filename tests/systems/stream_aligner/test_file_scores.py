@@ -207,3 +207,15 @@ def test_where_nothing_stands_in_a_judge_is_asked_for(kind: str, score: str) -> 
 def test_hh_has_a_stand_in_for_harm() -> None:
     scoring = make_scoring("hh", "harm")
     assert scoring.outcomes(FileQuestion("?", expect="refuse"), HELPS, REFUSES) == ("win", "win")
+
+
+def test_shares_of_several_answers_to_a_question_resample_questions() -> None:
+    questions = [FileQuestion(name, target=1.0) for name in "aabb"]
+    found = row(
+        questions, answered(*[("2", text) for text in "1122"]), make_scoring("gsm8k", "math")
+    )
+    # two questions, one right throughout: a mean of two draws, not of four
+    assert (found["accuracy"], found["accuracy_low"], found["accuracy_high"]) == (0.5, 0.0, 1.0)
+    apart = [FileQuestion(name, target=1.0) for name in "abcd"]
+    wilson = row(apart, answered(*[("2", text) for text in "1122"]), make_scoring("gsm8k", "math"))
+    assert wilson["accuracy_low"] == pytest.approx(0.15, abs=0.005)

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 from equipoise.systems.stream_aligner.gate import CopyGate
+from equipoise.systems.stream_aligner.gate_features import base_depth
 from equipoise.systems.stream_aligner.gating import (
     CURVE,
     Scorer,
@@ -179,7 +182,7 @@ def test_rows_are_held_out_by_question_before_any_training() -> None:
         ({"gate_share": 1.0}, "gate_share is 1.0"),
         ({"gate_budget": 1.0}, "gate_budget is 1.0"),
         ({"gate_features": "words"}, "gate features are 'words'"),
-        ({"gate_features": "layer:7"}, "the decoder has layers 0 to 6"),
+        ({"gate_features": "layer:7"}, "the corrector has layers 0 to 6"),
         ({"gate_share": 0.01}, "the rows answer 50 questions: too few"),
     ],
 )
@@ -193,3 +196,15 @@ def test_what_no_gate_comes_of_is_refused(changes: dict[str, object], message: s
 def test_whole_answers_have_no_gate() -> None:
     with pytest.raises(InvalidInput, match="whole answers has no gate"):
         hold_out(TINY, Rows(tuple(rows_of(range(50))), "aligner"), 0)
+
+
+def test_layers_that_a_model_has_not_are_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"num_hidden_layers": 4}')
+    read = Rows(tuple(rows_of(range(50))), "stream")
+    changes = {"base": str(tmp_path), "gate_features": "layer:5"}
+    with pytest.raises(InvalidInput, match="the corrector has layers 0 to 4"):
+        hold_out(StreamAlignerConfig.preset("tiny", **changes), read, 0)
+    changes["gate_features"] = "layer:4"
+    assert len(hold_out(StreamAlignerConfig.preset("tiny", **changes), read, 0)[1]) == 30
+    (tmp_path / "config.json").write_text("{}")
+    assert base_depth(str(tmp_path)) is None

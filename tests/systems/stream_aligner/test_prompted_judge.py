@@ -17,6 +17,7 @@ from equipoise.systems.stream_aligner.prompted_judge import (
 )
 from equipoise.text import Backend
 from equipoise.text.interface import Completion
+from equipoise.text.messages import check_messages
 
 
 class Scripted:
@@ -150,3 +151,19 @@ def test_progress_close_and_unknown_scores() -> None:
         judge(lambda shown: "", "halp")
     with pytest.raises(InvalidInput, match="nothing to compare"):
         compare_outcomes([])
+
+
+@pytest.mark.parametrize("line", ["[1]", "no JSON", '{"asked": "a"}'])
+def test_what_is_no_judgement_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    file.write_text(f'{{"asked": "a", "verdict": "tie"}}\n{line}\n')
+    with pytest.raises(InvalidInput, match=r"verdicts\.jsonl, line 2: no judgement"):
+        KeptVerdicts(file)
+    assert file.read_text().endswith(f"{line}\n")
+
+
+def test_half_a_surrogate_pair_can_be_judged() -> None:
+    told = Scripted(lambda shown: "Better: [[responseA]]")
+    assert PromptedJudge(cast("Backend", told), "help")("?", "a \ud83d", "b") == "first"
+    shown = check_messages(told.asked[0])[1]["content"]
+    assert "a \ufffd\n" in shown

@@ -100,3 +100,20 @@ def test_correctors_that_cannot_are_not_asked():
         assert (said.said, said.tokens) == (Correction("It snows.", "copy"), 0)
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("rounds", [0, 1])
+@pytest.mark.parametrize("mode", ["stream", "detect"])
+def test_what_is_not_to_be_reviewed_is_not_read_ahead(mode, rounds):
+    reader = Reader()
+
+    async def work():
+        async with proxied(stepped, reader, mode=mode, rounds=rounds) as proxy:
+            for _ in PIECES:
+                proxy.upstream.steps.release()
+            streamed = await proxy.stream()
+            assert streamed.text == "".join(PIECES)
+            assert streamed.report["rounds"] == rounds
+        assert {prefix for prefix, _ in reader.ahead} == ({""} if rounds else set())
+
+    asyncio.run(work())

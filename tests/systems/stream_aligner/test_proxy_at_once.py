@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from tests.systems.stream_aligner.scripted import DONE, Finish, Step, proxied, saying
+from equipoise.systems.stream_aligner.read_ahead import ReadAhead
+from tests.systems.stream_aligner.scripted import DONE, Finish, Step, proxied, saying, until
 
 pytestmark = pytest.mark.standard
 
@@ -97,5 +98,71 @@ def test_a_long_answer_without_a_sentence_passes_whole():
             assert streamed.text == "".join(pieces)
             assert streamed.report["upstream_tokens"] == 5000
             assert streamed.report["discarded_tokens"] == 0
+
+    asyncio.run(work())
+
+
+class CountedPart:
+    """A part that counts how often its text is looked at."""
+
+    reasoning, calls, looks = "", {}, 0
+
+    @property
+    def text(self):
+        CountedPart.looks += 1
+        return "word "
+
+
+def test_what_waits_is_counted_without_looking_at_all_of_it():
+    async def parts():
+        for _ in range(500):
+            yield CountedPart()
+
+    async def work():
+        CountedPart.looks = 0
+        ahead = ReadAhead(parts(), None)
+        await until(lambda: ahead.tally.tokens == 500)
+        for left in range(499, -1, -1):
+            assert await ahead.take() is not None
+            assert ahead.waiting_characters == 5 * left
+        assert await ahead.take() is None
+        assert CountedPart.looks < 500 * 20
+        await ahead.close()
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("mode", ["stream", "detect"])
+def test_a_full_disk_shows_the_static_text_behind_all_that_was_shown(mode):
+    class Full:
+        lines = 0
+
+        def write(self, event):
+            self.lines += 1
+            if self.lines > 1:
+                raise OSError(28, "No space left on device")
+
+        def write_request(self, record):
+            raise OSError(28, "No space left on device")
+
+        def close(self):
+            """Nothing is open."""
+
+    options = {"mode": mode, "on_failure": "static", "static_text": "(left out)"}
+    pieces = ["One is here.", " Two is there.", " Three", Finish(), DONE]
+
+    async def work():
+        async with proxied(lambda b, n: pieces, **options) as proxy:
+            proxy.app.state.desk.records.audit = Full()
+            # each full stop may begin a stop string and is held back until that is decided
+            streamed = await proxy.stream(stop=[". Tx", "ee!"])
+            assert streamed.finish_reason == "content_filter"
+            shown = streamed.text.removesuffix("(left out)")
+            assert shown != streamed.text
+            if mode == "stream":
+                assert shown == "One is here."
+            else:  # whatever had come when the disk was found full
+                assert shown.startswith("One is here. Two is there.")
+                assert "One is here. Two is there. Three".startswith(shown)
 
     asyncio.run(work())

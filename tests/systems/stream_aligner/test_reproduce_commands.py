@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.core.runs import Run
 from equipoise.systems.stream_aligner import experiment_process
 from equipoise.systems.stream_aligner.experiment_process import groups, run_beside
-from equipoise.systems.stream_aligner.findings import paragraph
+from equipoise.systems.stream_aligner.findings import paragraph, shows
 from equipoise.systems.stream_aligner.reproduce_commands import reproduce
 from equipoise.systems.stream_aligner.reproduction import EXPERIMENTS
 
@@ -84,6 +85,21 @@ def test_those_that_share_correctors_start_together_and_the_longest_first() -> N
     assert groups([]) == []
 
 
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_talkative_child_is_not_held_up_and_its_last_words_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    talk = f"import sys; sys.stderr.write('w' * 300_000 + '\\nlast words\\n'); sys.exit({code})"
+    command = [sys.executable, "-c", talk]
+    monkeypatch.setattr(experiment_process, "tied_command", lambda module, task: command)
+    done: list[Any] = []
+    plan: dict[str, Any] = {"jobs": 1, "preset": "tiny", "seed": 0, "changes": {}}
+    fails = pytest.raises(RunFailed, match=r"^experiment cost: last words$")
+    with fails if code else nullcontext():
+        run_beside(["cost"], tmp_path, done=done.append, **plan)
+    assert done == ([] if code else [["cost"]])
+
+
 @pytest.mark.standard
 def test_no_experiment_outlives_a_killed_run(tmp_path: Path) -> None:
     line = ["-m", "equipoise", "stream-aligner", "reproduce", "--only", "induction", "--only"]
@@ -144,6 +160,40 @@ def test_the_paragraph_on_size_says_what_the_interval_does(apart: Any, said: str
     assert text.endswith("Target: flatter; not reached.")
 
 
+@pytest.mark.parametrize(
+    ("rewriting", "aligner", "said", "unsaid"),
+    [
+        (0.95, 0.4, "for the same teacher only: one that was taught", "One that"),
+        (0.7, 0.4, "One that was taught whole answers", "same teacher only"),
+        (0.95, 0.92, "One that was taught whole answers", "built on a wrong sum"),
+    ],
+)
+def test_the_paragraph_on_arithmetic_says_what_its_figures_do(
+    rewriting: float, aligner: float, said: str, unsaid: str
+) -> None:
+    shares = {"raw": 0.4, "post-hoc": 0.5, "aligner": aligner, "stream": 0.9}
+    shares["aligner that rewrites"] = rewriting
+    trained = {
+        "rows": [{"method": method, "accuracy": share} for method, share in shares.items()],
+        "fix_rate": "NaN",  # as it stands in a stored result: no wrong sum was proposed
+        "break_rate": 0.012,
+        "stream_minus_closed_form": -0.01,
+    }
+    text = paragraph("arithmetic", {"rows": [{}], "trained": trained})
+    assert "(repairs not seen, spoils 1.2%) the closed form says 91%" in text
+    assert said in text
+    assert unsaid not in text
+
+
+def test_shares_of_nothing_are_told_as_not_seen() -> None:
+    rows = [{"method": one, "accuracy": 0.5, "stated_share": 0.5} for one in ("raw", "stream")]
+    found = {"rows": rows, "fix_rate": 0.9, "edit_precision": "NaN", "copy_rate": 1.0}
+    found |= {"checks": {"edit precision": False}, "model": "m", "corrector": "trained"}
+    text = paragraph("smollm2", found)
+    assert "edits that are right not seen" in text
+    assert "wrong ones repaired 90%" in text
+
+
 def test_a_result_without_rows_says_why() -> None:
     missing = {"rows": [], "missing": "there is no model", "reached": None}
     assert paragraph("smollm2", missing) == "Not run: there is no model."
@@ -168,7 +218,13 @@ def test_every_experiment_has_a_paragraph_of_its_own_figures(tmp_path: Path) -> 
     names = ("cost", "latency", "methods", "prefix", "rounds", "smollm2")
     result = reproduce(only=names, jobs=1, out=tmp_path, smollm2_answers="3", **FEW)
     for name, found in result["measured"].items():
-        text = paragraph(name, found)
-        assert text.split("Target:")[0].strip(), name
+        text = shows(name, found)
+        assert text, name
+        assert paragraph(name, found).startswith(text)
         assert "nan" not in text
+    stored = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    verdicts = {row["experiment"]: row["reached"] for row in stored["measured"]["experiments"]}
+    assert verdicts["cost"] is True
+    assert verdicts["smollm2"] is None
+    assert ">8.5<" in Path(result["report"]).read_text(encoding="utf-8")
     assert os.path.getsize(result["report"]) > 20_000

@@ -200,3 +200,21 @@ def test_a_killed_collection_is_continued_by_the_same_line(tmp_path: Path) -> No
     assert 0 < rows.stat().st_size < (tmp_path / "whole.jsonl").stat().st_size
     assert run("killed.jsonl") | {"out": ""} == whole | {"out": ""}
     assert rows.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"questions": 0}, "questions is 0; it must be >= 1"),
+        ({"questions": -2}, "questions is -2"),
+        ({"methods": ","}, "no method is named; usual: raw,"),
+    ],
+)
+def test_nothing_to_evaluate_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        science_commands.evaluate(
+            corrector="identity", world="arithmetic", out=tmp_path / "run", **changes
+        )
+    assert not (tmp_path / "run").exists()

@@ -15,6 +15,7 @@ import pytest
 
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.stream_aligner import ProxyConfig
+from equipoise.systems.stream_aligner import reloading as reloading_module
 from equipoise.systems.stream_aligner.reloading import Reloader
 from tests.systems.stream_aligner.scripted import DONE, QUESTION, Finish, Step, proxied
 
@@ -269,3 +270,24 @@ def test_a_real_model_behind_the_proxy(upstream, smollm2, tmp_path):
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=15)
         assert process.returncode == 0
+
+
+def test_what_a_library_says_of_a_half_written_corrector_keeps_the_one_before(
+    tmp_path, monkeypatch, capsys
+):
+    rules = tmp_path / "rules.json"
+    rules.write_text("[]")
+    reloader = Reloader(ProxyConfig(upstream="http://127.0.0.1:9/v1", corrector=f"rules:{rules}"))
+    before = reloader.settings
+
+    def half_written(spec):
+        raise RuntimeError("header too small")
+
+    monkeypatch.setattr(reloading_module, "make_corrector", half_written)
+    reloader.reload(all_of_it=True)
+    assert reloader.settings is before
+    said = capsys.readouterr().err
+    assert "not reloaded, the settings before stay: RuntimeError: header too small" in said
+    monkeypatch.undo()
+    reloader.reload(all_of_it=True)
+    assert reloader.settings is not before

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from equipoise.core.errors import InvalidInput, MissingData
-from equipoise.systems.stream_aligner import real_rows, science_commands
+from equipoise.systems.stream_aligner import collect_commands, real_rows, science_commands
 from equipoise.systems.stream_aligner.aligning import align
 from equipoise.systems.stream_aligner.arithmetic import correct_sums, stated_sums
 from equipoise.systems.stream_aligner.real_rows import collect_rows, slips_of
@@ -47,14 +47,14 @@ def test_rows_are_collected_from_the_real_world(tmp_path: Path) -> None:
     file = tmp_path / "asked.jsonl"
     file.write_text("".join(json.dumps({"question": question}) + "\n" for question in asked))
     options = {"teacher": "arithmetic", "questions": file, "model": "scripted"}
-    found = science_commands.collect(
+    found = collect_commands.collect(
         upstream="world:smollm2", out=tmp_path / "rows.jsonl", **options
     )
     assert (found["questions"], found["rows"]) == (3, 9)
     for row in read_rows(tmp_path / "rows.jsonl").rows:
         assert all(sum_.correct for sum_ in stated_sums(row.correction))
     with pytest.raises(InvalidInput, match="smollm2"):
-        science_commands.collect(upstream="world:smolm2", out=tmp_path / "other.jsonl", **options)
+        collect_commands.collect(upstream="world:smolm2", out=tmp_path / "other.jsonl", **options)
 
 
 def test_the_experiment_is_reproduced_by_name(tmp_path: Path) -> None:

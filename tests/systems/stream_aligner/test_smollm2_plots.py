@@ -5,6 +5,7 @@ import pytest
 from equipoise.report import Report, figure_svg
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 from equipoise.systems.stream_aligner.experiments_smollm2 import run_smollm2
+from equipoise.systems.stream_aligner.reproduce_commands import add_experiment
 from equipoise.systems.stream_aligner.smollm2_plots import (
     add_smollm2_plot,
     plot_answers,
@@ -87,11 +88,10 @@ def test_without_measured_passes_nothing_is_drawn_of_them(tmp_path: Path) -> Non
     assert not list((tmp_path / "plots").glob("smollm2-passes*"))
 
 
-def test_a_missing_model_is_told_and_draws_nothing(tmp_path: Path) -> None:
+def test_a_missing_model_is_told_once_and_draws_nothing(tmp_path: Path) -> None:
     report = Report("t")
     missing = {"rows": [], "reached": None, "missing": "get it by: equipoise models pull x"}
-    report.table(missing["rows"])
-    add_smollm2_plot(report, "smollm2", missing)
+    add_experiment(report, "smollm2", missing)
     page = report.save(tmp_path).read_text(encoding="utf-8")
-    assert "Not run: get it by: equipoise models pull x" in page
+    assert page.count("Not run: get it by: equipoise models pull x") == 1
     assert not list(tmp_path.glob("plots/*"))

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from equipoise.systems.stream_aligner.answer_costs import VERDICTS, AnswerCosts
 from equipoise.systems.stream_aligner.answer_outputs import Finished, Output, Passed, Shown
@@ -68,6 +68,7 @@ class AnswerSession:
         self._thinking = False
         self._calls_passed = False
         self._review: tuple[float, float] | None = None  # begun (Unix time), seconds
+        self._reviewed = 0  # sentences of the answer
         self._prefix = ""
         self._costs = AnswerCosts()
         self._begin_stream()
@@ -184,11 +185,17 @@ class AnswerSession:
 
     def _anticipate(self, stream: ReadAhead) -> None:
         """Have the corrector read what there is of a sentence, where the rest is still to come."""
-        if self._options.mode in ("stream", "detect") and stream.waiting_characters == 0:
+        if self._reviews_more() and stream.waiting_characters == 0:
             begun = self._begun.lstrip()
             if not 0 <= len(begun) - self._anticipated < _NEWS:
                 self._anticipated = len(begun)
                 self._reviewer.anticipate(self._request.question, self._prefix, begun)
+
+    def _reviews_more(self) -> bool:
+        """Return whether the sentence that is being written will be reviewed."""
+        rounds = self._options.rounds
+        single = self._options.mode in ("stream", "detect")
+        return single and (rounds is None or self._reviewed < rounds)
 
     async def _pass_at_once(self, part: UpstreamPart) -> bool:
         """Show a part as it arrives; return whether more may be shown."""
@@ -232,13 +239,12 @@ class AnswerSession:
 
     async def _emit(self, step: Step, text: str) -> None:
         self._begun = self._begun[len(step.segment.raw) :]
+        self._reviewed += self._review is not None
         self._prefix, self._anticipated = step.prefix + text, -_NEWS
         is_whole = self._record(step)
         self._costs.decided(step.segment, text if is_whole else "")
         if not is_whole:
-            if self._config.on_failure == "static" and self._config.static_text:
-                await self._put(Shown(self._config.static_text))
-            raise _Ended("content_filter")
+            await self._refuse()
         if self._at_once:  # it has been shown
             self._review = None
             return
@@ -250,6 +256,16 @@ class AnswerSession:
             raise _Ended("stop")
         if self._lets_calls_pass(step, text):
             await self._release_calls()
+
+    async def _refuse(self) -> NoReturn:
+        """End the answer by the policy, behind all that has been shown."""
+        await self.close()
+        shown = self._shown.close()
+        if self._config.on_failure == "static":
+            shown += self._config.static_text
+        if shown:
+            await self._put(Shown(shown))
+        raise _Ended("content_filter")
 
     def _lets_calls_pass(self, step: Step, text: str) -> bool:
         """Return whether tool calls may follow: not what stopped, dropped or refused its text."""
@@ -311,9 +327,7 @@ class AnswerSession:
             kept = self._record(step)
             self._review = None
             if not kept or (verdict == "unreviewed" and self._config.on_failure != "open"):
-                if self._config.on_failure == "static" and self._config.static_text:
-                    await self._put(Shown(self._config.static_text))
-                raise _Ended("content_filter")
+                await self._refuse()
             text = correction.text
             if verdict == "stop":
                 raise _Ended("stop")

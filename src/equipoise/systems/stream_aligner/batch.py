@@ -64,7 +64,9 @@ def correct_file(
         answer = align(questions[place], upstream, corrector, **options)
         return _row(questions[place], original, answer)
 
-    return append_rows(questions, write, out, advance=advance)
+    return append_rows(
+        questions, write, out, needed=("answer", "original", "steps"), advance=advance
+    )
 
 
 def append_rows(
@@ -72,6 +74,7 @@ def append_rows(
     write: Callable[[int], dict[str, Any]],
     out: Path,
     *,
+    needed: Sequence[str],
     sync: bool = True,
     advance: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
@@ -79,8 +82,9 @@ def append_rows(
 
     Args:
         questions: in order.
-        write: place in `questions` to its row, which repeats it as `question`.
+        write: place in `questions` to its row, whose first field repeats it as `question`.
         out: JSONL; what it holds already is kept, an unfinished last line is written anew.
+        needed: other fields of a row; a file of lines without them is none of this room's.
         sync: have every row on the disk before the next; without it a power cut loses some.
         advance: called after every question.
 
@@ -88,9 +92,10 @@ def append_rows(
         All rows of the file.
 
     Raises:
-        InvalidInput: `out` holds the answers to other questions.
+        InvalidInput: `out` holds the answers to other questions, or something else; it is left
+            as it is then.
     """
-    rows = _finished(out, questions)
+    rows = _finished(out, questions, needed)
     for _ in rows:
         advance()
     for place in range(len(rows), len(questions)):
@@ -104,12 +109,15 @@ def append_line(out: Path, record: Mapping[str, Any], *, sync: bool = True) -> N
     """Append a record to a JSONL file; with `sync` it is on the disk when this returns."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("ab") as file:
-        # half of a surrogate pair, which an endpoint may send, becomes its JSON escape
-        line = json.dumps(record, ensure_ascii=False) + "\n"
-        file.write(line.encode("utf-8", "backslashreplace"))
+        file.write(_spelled(record) + b"\n")
         file.flush()
         if sync:
             os.fsync(file.fileno())
+
+
+def _spelled(record: Mapping[str, Any]) -> bytes:
+    """Return a record as JSON; half of a surrogate pair becomes its escape."""
+    return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def whole_lines(out: Path) -> list[bytes]:
@@ -168,7 +176,7 @@ def _row(question: str, original: str, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _finished(out: Path, questions: Sequence[str]) -> list[dict[str, Any]]:
+def _finished(out: Path, questions: Sequence[str], needed: Sequence[str]) -> list[dict[str, Any]]:
     """Return the complete rows of an earlier try."""
     rows = []
     for number, line in enumerate(whole_lines(out), 1):
@@ -176,11 +184,20 @@ def _finished(out: Path, questions: Sequence[str]) -> list[dict[str, Any]]:
             row = json.loads(line)
             question = row["question"]
         except (ValueError, KeyError, TypeError):
-            raise InvalidInput(
-                f"{out}, line {number}: no answer of this room; name a new file"
-            ) from None
+            row, question = {}, None
+        if any(name not in row for name in needed):
+            raise InvalidInput(f"{out}, line {number}: no answer of this room; name a new file")
         if number > len(questions) or question != questions[number - 1]:
             raise InvalidInput(f"{out}, line {number} answers another question; name a new file")
         rows.append(row)
+    _check_unfinished(out, questions[len(rows) : len(rows) + 1])
     cut_unfinished(out)
     return rows
+
+
+def _check_unfinished(out: Path, following: Sequence[str]) -> None:
+    """Refuse to cut off a last line that does not begin as the next question's row does."""
+    left = out.read_bytes().rpartition(b"\n")[2] if out.exists() else b""
+    begun = b"".join(_spelled({"question": question})[:-1] + b', "' for question in following)
+    if not (left.startswith(begun) if len(left) > len(begun) else begun.startswith(left)):
+        raise InvalidInput(f"{out} ends in no answer of this room; name a new file")

@@ -21,6 +21,9 @@ MOST_BROKEN = 0.01
 MAX_BYTES = 256 * 2**20
 """Most bytes, unpacked, of a file that is held in memory as a whole."""
 
+MAX_ENTRIES = 1_000_000
+"""Most entries of such a file: short ones take a hundred times their bytes."""
+
 _MIB = MAX_BYTES // 2**20
 _DAMAGED = (EOFError, OSError, zlib.error)
 
@@ -71,6 +74,7 @@ def iter_table(path: str | Path) -> Iterator[Line]:
 
 def begins(path: str | Path, mark: bytes) -> bool:
     """Whether a file's first character that is no blank is one of `mark`."""
+    _check_kind(path)
     with open_lines(path) as file:
         try:
             head = file.read(4096)
@@ -85,6 +89,7 @@ def check_size(path: str | Path) -> None:
 
     No more than that is ever unpacked, so that a small file that unpacks without end is refused.
     """
+    _check_kind(path)
     left = MAX_BYTES
     with open_lines(path) as file:
         try:
@@ -96,6 +101,14 @@ def check_size(path: str | Path) -> None:
                     )
         except _DAMAGED:
             return  # the line reader says what is wrong
+
+
+def bounded(path: str | Path, lines: Iterator[Line]) -> Iterator[Line]:
+    """Yield the entries of a file that is held in memory as a whole; refuse too many."""
+    for count, line in enumerate(lines):
+        if count == MAX_ENTRIES:
+            raise InvalidInput(f"{path} holds more than {MAX_ENTRIES:,} entries; give a part of it")
+        yield line
 
 
 def check_broken(
@@ -120,6 +133,13 @@ def listed(broken: Sequence[tuple[int, str]]) -> str:
     """Return the first three broken lines in words."""
     named = "; ".join(f"line {number}: {reason}" for number, reason in broken[:3])
     return named + ("; ..." if len(broken) > 3 else "")
+
+
+def _check_kind(path: str | Path) -> None:
+    """Refuse a pipe: what is read to tell a file's form is read again for its entries."""
+    place = Path(path)
+    if place.exists() and not (place.is_file() or place.is_dir()):
+        raise InvalidInput(f"{path} cannot be read twice; write it to a file, and name that")
 
 
 def _row(number: int, header: list[str], cells: list[str]) -> Line:

@@ -157,10 +157,12 @@ def _asked(plan: FilePlan, read: EvaluationFile, seed: int) -> list[FileQuestion
         replayed = plan.upstream is None
         return chosen_questions(read, replayed=replayed, limit=plan.limit, seed=seed)
     answers = read_answers(replay)
-    for question in read.questions:
-        if question.question not in answers:
-            raise InvalidInput(f"{replay} holds no answer to {question.question!r:.80}")
-    stored = tuple(replace(q, stored=answers[q.question]) for q in read.questions)
+    asked = {question.question: question for question in read.questions}
+    for text in asked:
+        if text not in answers:
+            raise InvalidInput(f"{replay} holds no answer to {text!r:.80}")
+    # a model would answer a question once, however often it stands in the file
+    stored = tuple(replace(one, stored=answers[text]) for text, one in asked.items())
     known = replace(read, questions=stored)
     return chosen_questions(known, replayed=True, limit=plan.limit, seed=seed)
 
@@ -176,8 +178,8 @@ def _upstream(plan: FilePlan, config: StreamAlignerConfig, seed: int, device: st
 def _judges(
     plan: FilePlan, config: StreamAlignerConfig, scores: Sequence[str], folder: Path, device: str
 ) -> Iterator[dict[str, PromptedJudge]]:
-    """Open the model that judges, for every score; nothing where none is named."""
-    if plan.judge is None:
+    """Open the model that judges, for every score; nothing where none is named or needed."""
+    if plan.judge is None or not scores:
         yield {}
         return
     from equipoise.text import load_backend
@@ -213,6 +215,8 @@ def _told(plan: FilePlan, read: EvaluationFile) -> dict[str, Any]:
 def _scores(plan: FilePlan, kind: str) -> tuple[str, ...]:
     if plan.scores == ("none",):
         return ()
+    if "none" in plan.scores:
+        raise InvalidInput("score none measures the changes alone; leave it out, or the others")
     return tuple(dict.fromkeys(plan.scores)) or (USUAL_SCORES[kind],)
 
 
@@ -228,8 +232,11 @@ def _scorings(
 
 
 def _keep_settings(folder: Path, plan: FilePlan) -> None:
-    """Write down what a run answers; refuse to go on with another plan or a changed file."""
-    told = to_json(asdict(plan)) | {"sha256": sha256_file(plan.file)}
+    """Write down what a run answers; refuse to go on with another plan or a changed file.
+
+    A trained corrector is known by its path alone.
+    """
+    told = to_json(asdict(plan)) | {"sha256": sha256_file(plan.file)} | _files_beside(plan)
     file = folder / "plan.json"
     if not file.exists():
         write_atomic(file, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
@@ -241,3 +248,13 @@ def _keep_settings(folder: Path, plan: FilePlan) -> None:
                 f"{folder} holds an evaluation with {name} = {kept.get(name)!r}, not {value!r}; "
                 "name a new folder"
             )
+
+
+def _files_beside(plan: FilePlan) -> dict[str, str]:
+    """Return the hashes of the other files that decide what comes out: answers, rules, prompts."""
+    found = {"prompts": plan.file.with_name("prompts.jsonl")}
+    for name in ("upstream", "corrector", "aligner", "prompted"):
+        kind, _, target = (getattr(plan, name) or "").partition(":")
+        if kind in ("replay", "rules"):
+            found[name] = Path(target)
+    return {f"{name}_sha256": sha256_file(file) for name, file in found.items() if file.is_file()}

@@ -26,6 +26,7 @@ from equipoise.evaluation.items import expectation
 from equipoise.preference.comparisons.lines import Line
 from equipoise.systems.stream_aligner.entries import (
     begins,
+    bounded,
     check_broken,
     check_size,
     iter_entries,
@@ -86,7 +87,7 @@ def read_evaluation_file(
     """Read a file of questions.
 
     Args:
-        path: the file, at most 256 MiB, those of gzip counted unpacked.
+        path: the file, at most 256 MiB, those of gzip counted unpacked, and a million entries.
         kind: of `KINDS`, or `auto` to tell it by the content.
         keep_going: use what is good however much is broken.
 
@@ -98,7 +99,7 @@ def read_evaluation_file(
     if kind not in ("auto", *KINDS):
         raise unknown_name("kind of file", kind, ("auto", *KINDS))
     check_size(path)
-    lines = list(_lines(Path(path)))
+    lines = list(bounded(path, _lines(Path(path))))
     kind = _recognised(path, lines) if kind == "auto" else kind
     read = partial(_llmfao, _prompts(Path(path))) if kind == "llmfao" else _READERS[kind]
     found, broken = [], []
@@ -143,7 +144,8 @@ def _recognised(path: str | Path, lines: list[Line]) -> str:
 
 def _gsm8k(record: Record) -> FileQuestion:
     worked = _text(record, "answer")
-    target = read_number(worked) if "####" in worked else None
+    mark = worked.rfind("####")
+    target = read_number(worked[mark:]) if mark >= 0 else None
     if target is None:
         raise InvalidInput("'answer' ends on no '#### NUMBER'")
     return FileQuestion(_asked(record, "question"), target=target, benign=True)

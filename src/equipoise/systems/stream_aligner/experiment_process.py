@@ -4,13 +4,16 @@ Each writes `NAME.json` into the run's folder. A child ends with its parent, how
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
+from equipoise.core.children import tied_command
 from equipoise.core.config import load_config
 from equipoise.core.errors import EquipoiseError, RunFailed
 from equipoise.core.files import to_json, write_atomic
@@ -18,6 +21,7 @@ from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 
 _MODULE = "equipoise.systems.stream_aligner.experiment_process"
 _LOOK_EVERY = 0.05  # seconds
+_WORDS = 10_000  # bytes of a child's last words
 
 TOGETHER = (("methods", "rounds", "prefix"),)
 """Experiments that share trained correctors, which only one process trains."""
@@ -73,22 +77,21 @@ def run_beside(
         RunFailed: an experiment failed, with its own words; the others have been stopped.
     """
     waiting = groups(names)
-    running: list[tuple[list[str], subprocess.Popen[str]]] = []
+    running: list[tuple[list[str], _Child]] = []
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 group = waiting.pop(0)
                 task = {"names": group, "folder": str(folder), "preset": preset, "seed": seed}
-                running.append((group, _started(task | {"changes": dict(changes)})))
-            for one in [one for one in running if one[1].poll() is not None]:
-                running.remove(one)
-                _check(*one)
-                done(one[0])
+                running.append((group, _Child(task | {"changes": dict(changes)})))
+            for group, child in [one for one in running if one[1].has_ended()]:
+                running.remove((group, child))
+                child.check(group)
+                done(group)
             time.sleep(_LOOK_EVERY)
     finally:
-        for _, process in running:
-            process.kill()
-            process.communicate()
+        for _, child in running:
+            child.stop()
 
 
 def groups(names: Sequence[str]) -> list[list[str]]:
@@ -108,23 +111,35 @@ def _place(group: Sequence[str]) -> int:
     return _LONGEST_FIRST.index(group[0]) if group[0] in _LONGEST_FIRST else len(_LONGEST_FIRST)
 
 
-def _started(task: Mapping[str, Any]) -> "subprocess.Popen[str]":
-    from equipoise.core.children import tied_command
+class _Child:
+    """A process with experiments; what it says goes to a file, for a full pipe would stop it."""
 
-    return subprocess.Popen(
-        tied_command(_MODULE, json.dumps(task)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    def __init__(self, task: Mapping[str, Any]) -> None:
+        self._said = TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._process = subprocess.Popen(
+            tied_command(_MODULE, json.dumps(task)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._said,
+        )
 
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
-def _check(names: Sequence[str], process: "subprocess.Popen[str]") -> None:
-    _, said = process.communicate()
-    if process.returncode:
-        last = said.strip().splitlines()[-1:] or [f"exit {process.returncode}"]
-        raise RunFailed(f"experiment {', '.join(names)}: {last[0]}")
+    def check(self, names: Sequence[str]) -> None:
+        """Let go of a process that has ended; raise its last words where it failed."""
+        self._process.communicate()
+        with self._said as said:
+            size = said.seek(0, os.SEEK_END)
+            said.seek(max(0, size - _WORDS))
+            last = said.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+        if code := self._process.returncode:
+            raise RunFailed(f"experiment {', '.join(names)}: {(last or [f'exit {code}'])[0]}")
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._said.close()
 
 
 def main() -> int:

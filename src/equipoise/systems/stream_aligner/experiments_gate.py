@@ -64,7 +64,9 @@ def run_gate(config: StreamAlignerConfig, seed: int, advance: Callable[[], None]
         "rows": rows,
         "target": "the interval of no miss rate on fresh bad sentences lies above the budget",
         "reached": all(keeps_budget(row) for row in rows),
-        "below_budget": sum(row["miss_rate"] <= row["budget"] for row in rows),
+        "below_budget": sum(
+            row["miss_rate"] is not None and row["miss_rate"] <= row["budget"] for row in rows
+        ),
     }
 
 
@@ -89,7 +91,10 @@ def _rows(
 
 
 def _corrector(config: StreamAlignerConfig, world: str, seed: int) -> "ModelCorrector":
-    """Train a world's corrector on answers that no gate sees."""
+    """Train a world's corrector on answers drawn apart from the gates'.
+
+    In the text world, whose questions are few, about one in a hundred is asked in both.
+    """
     from equipoise.systems.stream_aligner.model_corrector import ModelCorrector
 
     learn = int(stream(seed, "gate", world, "training").integers(0, 2**31))

@@ -15,6 +15,7 @@ from equipoise.systems.stream_aligner.experiments_training import (
     one_thread,
     train_in_world,
     training_seeds,
+    unseen_rows,
     world_rows,
 )
 from equipoise.systems.stream_aligner.interpreting import (
@@ -91,12 +92,7 @@ def _rows(
         world_epochs=config.interpret_epochs,
     )
     rows = world_rows(short, config.interpret_questions, learn)
-    known = {(row.question, row.prefix, row.last) for row in rows}
-    unseen = [
-        row
-        for row in world_rows(short, 2 * config.interpret_rows, test)
-        if (row.question, row.prefix, row.last) not in known
-    ]
+    unseen = unseen_rows(rows, world_rows(short, 2 * config.interpret_rows, test))
     return short, rows, unseen[: config.interpret_rows]
 
 

@@ -1,6 +1,6 @@
 """Does quality hang on the corrector's size less for sentences than for whole answers?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from equipoise.systems.stream_aligner.model_corrector import ModelCorrector
 
 METHODS = ("aligner", "stream")
+_DRAWN = 10  # questions for each that is asked: most of a small world's are the training's
 _RATE_WIDTH = 64  # where `world_rate` holds as it is; wider decoders learn at a lower peak
 
 
@@ -49,6 +50,7 @@ def run_size(config: StreamAlignerConfig, seed: int, advance: Callable[[], None]
     )
     rows = world_rows(small, small.world_questions, learn)
     solved = solved_rows(world_rows(small, small.world_questions, learn, mode="aligner"))
+    tests = _tests(small, test, {row.question for row in rows})
     parameters, hits = [], []
     for shape in config.sizes:
         rate = config.world_rate * min(1.0, _RATE_WIDTH / shape.width)
@@ -58,7 +60,7 @@ def run_size(config: StreamAlignerConfig, seed: int, advance: Callable[[], None]
         corrector = train_in_world(chosen, rows, seed)
         advance()
         parameters.append(count_parameters(corrector))
-        hits.append(_hits(small, test, corrector, aligner))
+        hits.append(_hits(tests, corrector, aligner))
         advance()
     return summarise_sizes(config.sizes, parameters, np.array(hits)) | {
         "training_rows": len(rows),
@@ -142,15 +144,36 @@ def count_parameters(corrector: "ModelCorrector") -> int:
     return sum(parameter.numel() for parameter in corrector.network.module.parameters())
 
 
-def _hits(
-    config: StreamAlignerConfig, seed: int, corrector: Corrector, aligner: Corrector
-) -> NDArray[np.bool_]:
-    """Return (methods, answers): which answers to fresh questions end right, over all seeds."""
+def _tests(
+    config: StreamAlignerConfig, seed: int, known: Container[str]
+) -> list[tuple[ArithmeticWorld, list[str]]]:
+    """Return worlds of several seeds, each with questions that no training had.
+
+    Raises:
+        InvalidInput: there are not enough of them.
+    """
     found = []
     for one in stream(seed, "sizes").integers(0, 2**31, size=config.size_worlds):
         drawn = int(one)
         world = ArithmeticWorld(config.steps, config.world_largest, config.error_rate, drawn)
-        for question in world.questions(config.size_answers, drawn):
+        asked = world.questions(_DRAWN * config.size_answers, drawn)
+        fresh = [question for question in asked if question not in known][: config.size_answers]
+        if len(fresh) < config.size_answers:
+            raise InvalidInput(
+                f"of {len(asked)} questions {len(fresh)} are not among the training's, "
+                f"{config.size_answers} are needed; raise size_largest or size_steps"
+            )
+        found.append((world, fresh))
+    return found
+
+
+def _hits(
+    tests: Sequence[tuple[ArithmeticWorld, Sequence[str]]], corrector: Corrector, aligner: Corrector
+) -> NDArray[np.bool_]:
+    """Return (methods, answers): which answers end right, over all worlds."""
+    found = []
+    for world, asked in tests:
+        for question in asked:
             with one_thread():
                 judged = evaluate_arithmetic(
                     world, [question], corrector, methods=METHODS, aligner=aligner

@@ -81,6 +81,14 @@ def world_rows(
     return list(iter_rows(asked, world.upstream, correct_sums, mode=mode))
 
 
+def unseen_rows(
+    known: Sequence[CorrectionRow], rows: Sequence[CorrectionRow]
+) -> list[CorrectionRow]:
+    """Return the rows whose question, prefix and sentence are those of no known row."""
+    seen = {(row.question, row.prefix, row.last) for row in known}
+    return [row for row in rows if (row.question, row.prefix, row.last) not in seen]
+
+
 def solved_rows(whole: Sequence[CorrectionRow]) -> list[CorrectionRow]:
     """Return rows of whole answers whose corrections are rewritten from the question."""
     return [replace(row, correction=oracle(row.question, "", row.last).text) for row in whole]
@@ -148,13 +156,13 @@ def run_identity(
 ) -> dict[str, Any]:
     """Train with several identity shares; measure copying of clean and repair of bad sentences.
 
-    Sums of two additions, so that a short training learns them. The optimum is where the mean of
-    copy rate and edit recall is largest.
+    Sums of two additions, so that a short training learns them; measured on fresh rows that are
+    none of its own. The optimum is where the mean of copy rate and edit recall is largest.
     """
     learn, test = training_seeds(seed)
     short = replace(config, steps=2, world_epochs=2 * config.world_epochs)
     rows = world_rows(short, config.world_questions, learn)
-    fresh = world_rows(short, config.world_answers, test)
+    fresh = unseen_rows(rows, world_rows(short, config.world_answers, test))
     plans = [(share, "warmup") for share in config.identity_shares]
     if config.compare_schedules:
         plans.append((config.identity_share, "mixed"))

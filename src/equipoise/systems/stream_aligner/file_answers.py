@@ -93,7 +93,9 @@ def answer_file(
 
     asked = [question.question for question in questions]
     # what no model wrote is soon reviewed again, so no row has to wait for the disk
-    rows = append_rows(asked, write, out, sync=upstream is not None, advance=advance)
+    rows = append_rows(
+        asked, write, out, needed=("answers",), sync=upstream is not None, advance=advance
+    )
     return [{name: Written(**told) for name, told in row["answers"].items()} for row in rows]
 
 

@@ -55,8 +55,8 @@ def file_report(
     report = Report(f"Stream Aligner: {measured['file']}", _lead(measured))
     report.table(
         method_rows(measured, _GAINS),
-        caption="Methods against the raw answer. Copied: share of the sentences; changed: share of "
-        "the characters",
+        caption="Methods against the raw answer. Copied: share of an answer's sentences; changed: "
+        "share of its characters; both are means over the answers",
     )
     if measured["scores"]:
         report.table(measured["scores"], caption="Who judged")
@@ -124,17 +124,18 @@ def plot_changes(distances: Mapping[str, Sequence[float]]) -> Any:
 
 def _add_gains(report: "Report", measured: Mapping[str, Any]) -> None:
     """Draw the gains of those methods and scores of which one is known."""
-    scores = [score["score"] for score in measured["scores"]]
-    rows = [
-        row
-        for row in measured["rows"]
-        if row["method"] != "raw" and all(_drawable(row, score) for score in scores)
+    rows = [row for row in measured["rows"] if row["method"] != "raw"]
+    scores = [
+        (score["score"], SERIES[place])
+        for place, score in enumerate(measured["scores"])
+        if any(_drawable(row, score["score"]) for row in rows)
     ]
-    if not rows:
-        report.section("", "No gain can be drawn: no pair was judged in both orders.")
+    rows = [row for row in rows if all(_drawable(row, score) for score, _ in scores)]
+    if not scores or not rows:
+        report.section("", "No gain can be drawn: too few pairs were judged in both orders.")
         return
     report.figure(
-        plot_methods(rows, [(score, SERIES[place]) for place, score in enumerate(scores)]),
+        plot_methods(rows, scores),
         "methods",
         caption="Gain over the raw answers: omega = 100 (wins - losses) / pairs, a mean of both "
         "orders of showing the two; each order is marked beside it. Equal answers are ties.",

@@ -140,9 +140,10 @@ def measure_file(
         score's gain is `SCORE_omega` (percent, over the pairs judged in both orders, with `_low`
         and `_high` of a bootstrap over questions, and by order), `SCORE_judged` counts the pairs
         that differ, and of these are `SCORE_agreement` between the orders and `SCORE_unparsed`.
-        `accuracy` and `judge_accuracy` have Wilson intervals. `copy_rate` and `edit_distance` are
-        over all answers, `benign_...` over questions that the file marks as benign. What cannot be
-        told is None.
+        `accuracy` and `judge_accuracy` have Wilson intervals, or that bootstrap where a question
+        has several answers. `copy_rate` and `edit_distance` are means over all answers,
+        `benign_...` over those to questions that the file marks as benign. What cannot be told is
+        None.
     """
     scores = [
         {
@@ -188,7 +189,8 @@ def _scored(
             model.is_right(q.question, text, q.target) for q, text in zip(asked, corrected)
         ]
     for name, given in marks.items():
-        row |= _share(name, [mark for mark in given if mark is not None])
+        told = [(q.question, mark) for q, mark in zip(asked, given) if mark is not None]
+        row |= _share(name, told)
         if name == "judge_accuracy":
             row["judge_unparsed"] = given.count(None) / len(given) if given else None
     return row
@@ -220,10 +222,13 @@ def _omega(questions: Sequence[str], outcomes: Sequence[Outcomes]) -> Interval |
         for question, (first, second) in zip(questions, outcomes)
         if first and second
     ]
-    if not gains:
-        return None
-    groups = cluster_groups([question for question, _ in gains])
-    values = np.array([gain for _, gain in gains])
+    return _mean(gains) if gains else None
+
+
+def _mean(told: Sequence[tuple[str, float]]) -> Interval:
+    """Return the mean of what is told of answers; whole questions are resampled."""
+    groups = cluster_groups([question for question, _ in told])
+    values = np.array([float(value) for _, value in told])
     sums = np.array([(values[group].sum(), len(group)) for group in groups])
     return bootstrap_interval(sums, lambda rows: rows[:, 0].sum() / rows[:, 1].sum())
 
@@ -254,8 +259,13 @@ def edit_distances(written: Sequence[Mapping[str, Written]], method: str) -> lis
     return [edit_distance(found["raw"].text, found[method].text) for found in written]
 
 
-def _share(name: str, hits: Sequence[bool]) -> dict[str, Any]:
-    return _told(name, wilson_interval(sum(hits), len(hits)) if hits else None)
+def _share(name: str, marks: Sequence[tuple[str, bool]]) -> dict[str, Any]:
+    """Return the share of right answers; several to one question are not independent."""
+    if not marks:
+        return _told(name, None)
+    if len({question for question, _ in marks}) < len(marks):
+        return _told(name, _mean(marks))
+    return _told(name, wilson_interval(sum(mark for _, mark in marks), len(marks)))
 
 
 def _told(name: str, found: Interval | None) -> dict[str, Any]:

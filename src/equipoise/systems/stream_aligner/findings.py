@@ -1,30 +1,37 @@
 """What an experiment showed, in a paragraph: its figures, and where the claim did not hold."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from equipoise.core.files import from_json
 
 Found = Mapping[str, Any]
 
 
-def paragraph(name: str, found: Found) -> str:
-    """Return what the report says of an experiment.
+def shows(name: str, found: Found) -> str:
+    """Return the figures of an experiment in sentences; for a result without rows, why none.
 
     Args:
         name: of the experiment.
         found: its result.
-
-    Returns:
-        Sentences that state the figures and whether the target was reached; for a result without
-        rows, why there are none.
     """
     if not found["rows"]:
         return f"Not run: {found.get('missing', 'no rows')}."
-    told = _TOLD[name](found) if name in _TOLD else ""
-    verdict = {True: "reached", False: "not reached", None: "not judged"}[found.get("reached")]
-    target = found.get("target")
-    return " ".join(
-        part for part in (told, f"Target: {target}; {verdict}." if target else "") if part
-    )
+    return _TOLD[name](from_json(found)) if name in _TOLD else ""
+
+
+def verdict(found: Found) -> str:
+    """Return an experiment's target and whether it was reached; empty where it has none."""
+    if not found["rows"] or not found.get("target"):
+        return ""
+    said = {True: "reached", False: "not reached", None: "not judged"}[found.get("reached")]
+    return f"Target: {found['target']}; {said}."
+
+
+def paragraph(name: str, found: Found) -> str:
+    """Return both as one paragraph."""
+    return f"{shows(name, found)} {verdict(found)}".strip()
 
 
 def _induction(found: Found) -> str:
@@ -40,21 +47,24 @@ def _arithmetic(found: Found) -> str:
     rows = _by_method(found["trained"]["rows"], "accuracy")
     trained = found["trained"]
     rewriting = rows.get("aligner that rewrites")
+    built_on = max(rows["post-hoc"], rows["aligner"]) < rows["stream"]
     told = (
         f"A trained corrector brings the share of right final answers from {rows['raw']:.0%} to "
-        f"{rows['stream']:.0%}; at its own rates (repairs {trained['fix_rate']:.0%}, spoils "
-        f"{trained['break_rate']:.1%}) the closed form says "
+        f"{rows['stream']:.0%}; at its own rates (repairs {_percent(trained['fix_rate'])}, spoils "
+        f"{_percent(trained['break_rate'], 1)}) the closed form says "
         f"{rows['stream'] - trained['stream_minus_closed_form']:.0%}. The same sums corrected "
         f"afterwards come to {rows['post-hoc']:.0%}, a corrector of whole answers with the same "
-        f"teacher to {rows['aligner']:.0%}: what was built on a wrong sum stays wrong."
+        f"teacher to {rows['aligner']:.0%}"
+        f"{': what was built on a wrong sum stays wrong' if built_on else ''}."
     )
-    if rewriting is not None:
-        told += (
-            " The lead over aligner holds for the same teacher only: one that was taught whole "
-            f"answers rewritten from the question comes to {rewriting:.0%}, since it solves the "
-            "task itself."
-        )
-    return told
+    if rewriting is None:
+        return told
+    same = "The lead over aligner holds for the same teacher only: one" if built_on else "One"
+    who = same if rewriting >= rows["stream"] else "One"
+    return (
+        f"{told} {who} that was taught whole answers rewritten from the question, so that it "
+        f"solves the task itself, comes to {rewriting:.0%}."
+    )
 
 
 def _identity(found: Found) -> str:
@@ -170,7 +180,7 @@ def _smollm2(found: Found) -> str:
         "edits that are right": found["edit_precision"],
         "benign sentences copied": found["copy_rate"],
     }
-    told = ", ".join(f"{what} {share:.0%}" for what, share in shares.items())
+    told = ", ".join(f"{what} {_percent(share)}" for what, share in shares.items())
     return (
         f"Upstream {found['model']}, corrector: {found['corrector']}. Final answers right, percent:"
         f" {_listed(rows, 'accuracy', 100)}. Shares: {told}. {checks}."
@@ -199,6 +209,10 @@ def _by_method(rows: Sequence[Found], value: str) -> dict[str, float]:
 
 def _listed(rows: Mapping[str, Found], value: str, scale: float = 1) -> str:
     return ", ".join(f"{method} {scale * row[value]:.0f}" for method, row in rows.items())
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return "not seen" if math.isnan(share) else f"{share:.{digits}%}"
 
 
 def _number(value: float | None) -> str:

@@ -1,8 +1,10 @@
 """What the learned gate looks at: the words of a sentence and where they stand, without a model."""
 
+import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -58,6 +60,21 @@ def layer_of(features: str) -> int | None:
             "the corrector's K-th block (0: its embedding)"
         )
     return int(number)
+
+
+def base_depth(base: str) -> int | None:
+    """Return how many blocks a model has; None where only loading it tells."""
+    from equipoise.text.local_models import find_model
+
+    source = find_model(base)
+    file = Path(source.base) / "config.json"
+    if not source.local or not file.is_file():
+        return None
+    try:
+        depth = json.loads(file.read_text(encoding="utf-8"))["num_hidden_layers"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return depth if isinstance(depth, int) else None
 
 
 def text_features(

@@ -21,7 +21,7 @@ from equipoise.systems.stream_aligner.gate import (
     fit_text,
     smallest_calibration,
 )
-from equipoise.systems.stream_aligner.gate_features import layer_of
+from equipoise.systems.stream_aligner.gate_features import base_depth, layer_of
 from equipoise.systems.stream_aligner.gate_files import checkpoint_sha256, save_gate
 from equipoise.systems.stream_aligner.rows import CorrectionRow, Rows
 
@@ -222,11 +222,12 @@ def hold_out(
     if read.style != "stream":
         raise InvalidInput("a corrector of whole answers has no gate; leave out --gate")
     layer = layer_of(config.gate_features)
-    if config.base == "scratch" and (layer or 0) > config.decoder.layers:
-        raise InvalidInput(
-            f"gate features are {config.gate_features}; the decoder has layers 0 to "
-            f"{config.decoder.layers}"
-        )
+    if layer is not None:
+        depth = config.decoder.layers if config.base == "scratch" else base_depth(config.base)
+        if depth is not None and layer > depth:
+            raise InvalidInput(
+                f"gate features are {config.gate_features}; the corrector has layers 0 to {depth}"
+            )
     check_budget(config.gate_budget)
     if not 0 < config.gate_share < 1:
         raise InvalidInput(f"gate_share is {config.gate_share!r}; it must lie in (0, 1)")

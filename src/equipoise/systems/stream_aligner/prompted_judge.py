@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equipoise.core.errors import unknown_name
+from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.evaluation.llm_judge import fenced
 from equipoise.systems.stream_aligner.batch import append_line, cut_unfinished, whole_lines
 from equipoise.systems.stream_aligner.judging import parse_verdict
+from equipoise.systems.stream_aligner.upstream_parts import whole_characters
 
 if TYPE_CHECKING:
     from equipoise.text import Backend
@@ -146,12 +147,22 @@ class KeptVerdicts:
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        """Read what `file` (JSONL of `asked` and `verdict`) holds already."""
+        """Read what `file` (JSONL of `asked` and `verdict`) holds already.
+
+        Raises:
+            InvalidInput: it holds something else.
+        """
         self.file = file
         self._known: dict[str, str | bool | None] = {}
         if file is not None:
-            records = [json.loads(line) for line in whole_lines(file)]
-            self._known = {record["asked"]: record["verdict"] for record in records}
+            for number, line in enumerate(whole_lines(file), 1):
+                try:
+                    record = json.loads(line)
+                    self._known[record["asked"]] = record["verdict"]
+                except (ValueError, KeyError, TypeError):
+                    raise InvalidInput(
+                        f"{file}, line {number}: no judgement of this room; remove that line"
+                    ) from None
             cut_unfinished(file)
 
     def get(self, asked: str, ask: Callable[[], str | bool | None]) -> str | bool | None:
@@ -165,8 +176,8 @@ class KeptVerdicts:
 
 
 def _unspoken(text: str) -> str:
-    """Return a text in which no verdict can be read.
+    """Return a text in which no verdict can be read, and which can be sent.
 
     Its brackets become others, for taking one of each away leaves a verdict of `[[[true]]]`.
     """
-    return _BRACKETED.sub(r"(\1)", text)
+    return _BRACKETED.sub(r"(\1)", whole_characters(text))

@@ -55,6 +55,11 @@ class ReadAhead:
         ahead: characters read before they are asked for; 0 reads only when asked, None all.
         seen: is given each part as it arrives, and may let the upstream wait; where it returns
             False no more is read.
+
+    Attributes:
+        waiting_characters: of text, which were read and not taken.
+        tally: tokens of the text that was read.
+        thought_tokens, call_tokens: pieces of reasoning and of tool calls; each is a token.
     """
 
     def __init__(
@@ -67,18 +72,14 @@ class ReadAhead:
         self._queue: deque[UpstreamPart] = deque()
         self._size = 0
         self._wanted = 0
+        self.waiting_characters = 0
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._error: BaseException | None = None
         self._ended = False
         self.tally = TokenTally()
-        self.thought_tokens = self.call_tokens = 0  # a piece of either is one
+        self.thought_tokens = self.call_tokens = 0
         self._task = asyncio.create_task(self._pump())
-
-    @property
-    def waiting_characters(self) -> int:
-        """Characters of text that were read and not taken."""
-        return sum(len(part.text) for part in self._queue)
 
     async def take(self) -> UpstreamPart | None:
         """Return the next part, None at the end; raises what the upstream raised."""
@@ -96,6 +97,7 @@ class ReadAhead:
             self._wanted -= 1
         part = self._queue.popleft()
         self._size -= _weight(part)
+        self.waiting_characters -= len(part.text)
         self._room.set()
         return part
 
@@ -116,6 +118,7 @@ class ReadAhead:
                 self.call_tokens += bool(part.calls)
                 self._queue.append(part)
                 self._size += _weight(part)
+                self.waiting_characters += len(part.text)
                 self._changed.set()
                 if self._seen is not None and not await self._seen(part):
                     return

@@ -72,6 +72,8 @@ class Reloader:
                 self._reload(all_of_it)
             except EquipoiseError as error:
                 note(f"not reloaded, the settings before stay: {error}")
+            except Exception as error:  # noqa: BLE001 - what libraries say of a half-written file
+                note(f"not reloaded, the settings before stay: {type(error).__name__}: {error}")
             else:
                 note("reloaded")
 

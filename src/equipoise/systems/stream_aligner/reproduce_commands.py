@@ -79,22 +79,36 @@ def reproduce(
         report.section("Published")
         report.table([{"figure": key, "published": value} for key, value in PUBLISHED.items()])
         page = report.save(run.path)
-        run.finish({"measured": measured, "published": PUBLISHED})
+        # all else stands in the experiments' own files
+        verdicts = [
+            {
+                "experiment": name,
+                **{key: found.get(key) for key in ("reached", "target", "seconds")},
+            }
+            for name, found in measured.items()
+        ]
+        run.finish({"measured": {"experiments": verdicts}, "published": PUBLISHED})
     return {"run": str(run.path), "report": str(page), "published": PUBLISHED, "measured": measured}
 
 
 def add_experiment(report: "Report", name: str, found: dict[str, Any]) -> None:
-    """Add an experiment to a report: what it shows, its table, its plots."""
-    from equipoise.systems.stream_aligner.findings import paragraph
+    """Add an experiment to a report: what it shows, its table, its plots, its target."""
+    from equipoise.systems.stream_aligner.findings import shows
     from equipoise.systems.stream_aligner.gate_plots import add_gate_plot
     from equipoise.systems.stream_aligner.pipeline_plots import add_latency_plots
     from equipoise.systems.stream_aligner.smollm2_plots import add_smollm2_plot
     from equipoise.systems.stream_aligner.text_plots import add_text_plot
     from equipoise.systems.stream_aligner.training_plots import add_training_plot
 
-    report.section(name.capitalize(), paragraph(name, found))
-    if found["rows"]:
-        report.table(found["rows"])
+    report.section(name.capitalize(), shows(name, found))
+    rows = found["rows"]
+    if name == "cost":  # ratios and thousands in one column
+        rows = [
+            {"what": row["what"], "tokens": f"{row['measured']:,g}", "target": row["target"]}
+            for row in rows
+        ]
+    if rows:
+        report.table(rows)
     if name == "latency":
         add_latency_plots(report)
     for add in (add_text_plot, add_training_plot, add_gate_plot, add_smollm2_plot):

@@ -157,6 +157,8 @@ def evaluate(
     config = load_config(StreamAlignerConfig, overrides=changes, preset=preset)
     usual = "raw,aligner,post-hoc,stream" + (",oracle" if world else "")
     chosen = _names(methods or usual)
+    if not chosen:
+        raise InvalidInput(f"no method is named; usual: {usual}")
     given = {"kind": kind, "upstream": upstream, "judge": judge, "limit": limit}
     given |= {"scores": _names(score or ""), "keep_going": keep_going}
     evaluating_files.check_options(world, given, questions)
@@ -168,7 +170,10 @@ def evaluate(
             plan, made, config, preset=preset, seed=seed, out=out, device=device
         )
     assert world is not None  # one of the two is given
-    measure, place, asked = place_of(world, config, questions or config.world_answers, seed)
+    count = config.world_answers if questions is None else questions
+    if count < 1:
+        raise InvalidInput(f"questions is {count}; it must be >= 1")
+    measure, place, asked = place_of(world, config, count, seed)
     with Run.create(_ROOM, "evaluate", config, preset=preset, seed=seed, folder=out) as run:
         with progress("answers", len(asked) * len(chosen)) as bar:
             found = measure(

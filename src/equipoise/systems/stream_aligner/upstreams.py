@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.files import JsonlProblem, iter_jsonl
 from equipoise.systems.stream_aligner.segments import segment
+from equipoise.systems.stream_aligner.upstream_parts import whole_characters
 
 if TYPE_CHECKING:
     from equipoise.text import Backend
 
 TextUpstream = Callable[[str, str], Iterator[str]]
 
+_EXAMPLE = "http://127.0.0.1:8000/v1#MODEL"
 _FORMS = ("URL#MODEL", "local:MODEL", "transformers:PATH", "replay:FILE")
 
 
@@ -71,8 +73,21 @@ def upstream_from_backend(
 
 
 def _pieces(pieces: Iterator[str]) -> Generator[str, None, object]:
-    """Pass on an iterator's pieces, its return value and its closing."""
-    return (yield from pieces)
+    """Pass on an iterator's pieces, its return value and its closing.
+
+    Half of a surrogate pair becomes U+FFFD: as part of the next prefix it could not be sent.
+    """
+    try:
+        while True:
+            try:
+                piece = next(pieces)
+            except StopIteration as end:
+                return end.value
+            yield whole_characters(piece)
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
 
 
 def scripted_upstream(answers: Callable[[str], str]) -> TextUpstream:
@@ -190,4 +205,6 @@ def backend_name(spec: str, what: str = "upstream") -> str:
     kinds = {"local": "llamacpp", **{name: name for name in ("openai", "llamacpp", "transformers")}}
     if kind not in kinds or not target:
         raise unknown_name(what, spec, _FORMS if what == "upstream" else _FORMS[:3])
+    if kind == "openai" and not all(target.partition("#")):
+        raise InvalidInput(f"{what} {spec!r} must name URL and model, e.g. {_EXAMPLE}")
     return f"{kinds[kind]}:{target}"
