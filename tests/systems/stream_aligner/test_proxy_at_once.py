@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -120,7 +121,8 @@ def test_what_waits_is_counted_without_looking_at_all_of_it():
 
     async def work():
         CountedPart.looks = 0
-        ahead = ReadAhead(parts(), None)
+        counted: Any = parts()
+        ahead = ReadAhead(counted, None)
         await until(lambda: ahead.tally.tokens == 500)
         for left in range(499, -1, -1):
             assert await ahead.take() is not None

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import queue
 import threading
 import time
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 from equipoise.systems.stream_aligner import ProxyConfig, create_app
 from equipoise.systems.stream_aligner import exchange as exchange_module
 from equipoise.systems.stream_aligner import reloading as reloading_module
+from equipoise.systems.stream_aligner.correction import Correction
 from equipoise.systems.stream_aligner.reviewing import Reviewer
 from tests.systems.stream_aligner.scripted import (
     DONE,
@@ -311,6 +313,33 @@ def test_a_hanging_corrector_keeps_its_threads_and_opens_its_breaker():
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         assert not thread.is_alive(), "a retired corrector keeps no thread"
+
+
+def test_a_job_that_was_just_taken_does_not_keep_the_next_one_waiting():
+    taken, go = threading.Event(), threading.Event()
+
+    class Queue(queue.SimpleQueue):
+        """Its first taker dwells on what it took."""
+
+        def get(self):
+            job = super().get()
+            if job is not None and not taken.is_set():
+                taken.set()
+                go.wait(20)
+            return job
+
+    async def work():
+        reviewer = Reviewer(lambda q, p, s: s, threads=2)
+        reviewer._jobs = Queue()
+        first = asyncio.ensure_future(reviewer.review("q", "", "One."))
+        await until(taken.is_set)
+        second = await reviewer.review("q", "", "Two.")
+        assert second.said == Correction("Two.", "copy")
+        go.set()
+        assert (await first).said == Correction("One.", "copy")
+        reviewer.retire()
+
+    run(work())
 
 
 @pytest.mark.parametrize("data", ['{"x": "sk-theirs"}', '{"error": "sk-theirs"}', "sk-theirs"])

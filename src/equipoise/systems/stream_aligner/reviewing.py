@@ -62,7 +62,7 @@ class Reviewer:
         self._threads = threads
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._started = self._idle = 0
+        self._started = self._unfinished = 0
         self._users = 0
         self._retired = self._anticipates = False
 
@@ -104,8 +104,7 @@ class Reviewer:
                 self._anticipates = False
 
         self._anticipates = True
-        self._jobs.put(work)
-        self._start_thread_if_needed()
+        self._do(work)
 
     async def _run(
         self, question: str, prefix: str, sentence: str
@@ -131,26 +130,25 @@ class Reviewer:
             with suppress(RuntimeError):  # the loop has ended; nobody waits for this any more
                 loop.call_soon_threadsafe(finish, said, tokens)
 
-        self._jobs.put(work)
-        self._start_thread_if_needed()
+        self._do(work)
         return await result
 
-    def _start_thread_if_needed(self) -> None:
+    def _do(self, job: Callable[[], None]) -> None:
+        """Have a thread do a job; a new one only where all there are have something to do."""
         # a thread that waits takes a job 50 times faster than a new one starts
-        if self._jobs.qsize() > self._idle and self._started < self._threads:
-            self._started += 1
+        with self._lock:
+            self._unfinished += 1
+            starts = self._started < min(self._unfinished, self._threads)
+            self._started += starts
+        self._jobs.put(job)
+        if starts:
             threading.Thread(target=self._work, daemon=True, name="corrector").start()
 
     def _work(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            job = self._jobs.get()
-            with self._lock:
-                self._idle -= 1
-            if job is None:
-                return
+        while (job := self._jobs.get()) is not None:
             job()
+            with self._lock:
+                self._unfinished -= 1
 
     def acquire(self) -> "Reviewer":
         """Count one answer that uses this corrector."""
