@@ -15,6 +15,7 @@ class Server:
     def __init__(self, name="plain", *, lingers=False, breaks_second=False):
         self.name, self.lingers, self.breaks_second = name, lingers, breaks_second
         self.connections = self.requests = self.open = 0
+        self.heads = []
 
     async def serve(self, reader, writer):
         self.connections += 1
@@ -24,7 +25,7 @@ class Server:
                 self.requests += 1
                 if self.breaks_second and self.requests == 2:
                     return
-                head = f"HTTP/1.1 200 OK\r\nServer: {self.name}\r\n"
+                head = f"HTTP/1.1 200 OK\r\nServer: {self.name}\r\nSet-Cookie: user=one\r\n"
                 head += "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
                 writer.write(head.encode())
                 for data in ('{"n": 1}', '{"n": 2}', "[DONE]"):
@@ -47,6 +48,7 @@ class Server:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError:
             return False
+        self.heads.append(head.decode().lower())
         lines = head.decode().lower().splitlines()
         length = next((line for line in lines if line.startswith("content-length:")), ":0")
         await reader.readexactly(int(length.partition(":")[2]))
@@ -95,6 +97,18 @@ def test_connections_of_finished_streams(options, name, connections):
             for _ in range(3):
                 assert await events(transport) == [{"n": 1}, {"n": 2}, DONE]
             assert (server.requests, server.connections) == (3, connections)
+
+    asyncio.run(work())
+
+
+def test_no_cookie_of_one_request_is_sent_with_the_next():
+    async def work():
+        server = Server()
+        async with started(server, keep_alive=True) as transport:
+            for _ in range(2):
+                await events(transport)
+            assert len(server.heads) == 2
+            assert not any("cookie" in head for head in server.heads)
 
     asyncio.run(work())
 

@@ -15,6 +15,7 @@ import random
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -249,6 +250,7 @@ class Transport:
             timeout=self._timeout,
             verify=self._context,
             trust_env=not is_loopback(self.url),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # requests share nothing
             limits=self._http.Limits(
                 max_connections=None, max_keepalive_connections=kept, keepalive_expiry=_IDLE
             ),

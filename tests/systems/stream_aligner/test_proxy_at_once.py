@@ -1,13 +1,26 @@
 """Modes that hold nothing back: text leaves as it comes, whatever the corrector does meanwhile."""
 
 import asyncio
+import json
 import threading
 from typing import Any
 
 import pytest
 
+from equipoise.systems.stream_aligner.answering import AnswerSession
+from equipoise.systems.stream_aligner.chat_wire import read_request
 from equipoise.systems.stream_aligner.read_ahead import ReadAhead
-from tests.systems.stream_aligner.scripted import DONE, Finish, Step, proxied, saying, until
+from equipoise.systems.stream_aligner.recording import Recorder
+from equipoise.systems.stream_aligner.upstream_parts import UpstreamPart
+from tests.systems.stream_aligner.scripted import (
+    DONE,
+    QUESTION,
+    Finish,
+    Step,
+    proxied,
+    saying,
+    until,
+)
 
 pytestmark = pytest.mark.standard
 
@@ -103,6 +116,22 @@ def test_a_long_answer_without_a_sentence_passes_whole():
     asyncio.run(work())
 
 
+class Upstream:
+    """Says all it has to say at once."""
+
+    induction = True
+
+    def __init__(self, pieces):
+        self.pieces = pieces
+
+    async def prepare(self, model, key_env=None):
+        """Nothing is to be found out."""
+
+    async def answer(self, ask, opened):
+        for piece in self.pieces:
+            yield UpstreamPart(piece)
+
+
 class CountedPart:
     """A part that counts how often its text is looked at."""
 
@@ -166,5 +195,61 @@ def test_a_full_disk_shows_the_static_text_behind_all_that_was_shown(mode):
             else:  # whatever had come when the disk was found full
                 assert shown.startswith("One is here. Two is there.")
                 assert "One is here. Two is there. Three".startswith(shown)
+
+    asyncio.run(work())
+
+
+def test_no_part_is_taken_before_it_was_shown():
+    """Else whoever takes it may end the answer, and with it the showing, at a stop string."""
+
+    async def work():
+        shown = asyncio.Semaphore(0)
+
+        async def parts():
+            yield UpstreamPart("One")
+            yield UpstreamPart(" EN")
+
+        async def show(part):
+            await shown.acquire()
+            return part.text == "One"
+
+        ahead = ReadAhead(parts(), None, show)
+        for text in ("One", " EN"):
+            taking = asyncio.ensure_future(ahead.take())
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not taking.done()
+            shown.release()
+            part = await asyncio.wait_for(taking, 10)
+            assert part is not None
+            assert part.text == text
+        assert await ahead.take() is None
+        await ahead.close()
+
+    asyncio.run(work())
+
+
+def test_a_slow_client_gets_all_that_stands_before_a_stop_string():
+    pieces = [f"Word {number}. " for number in range(40)]
+
+    async def work():
+        put: list[str] = []
+
+        async def slowly(output):
+            await asyncio.sleep(0.002)
+            put.append(output.text)
+
+        async with proxied(saying("x"), mode="off") as proxy:
+            desk = proxy.app.state.desk
+            body = {"model": "m", "messages": QUESTION, "stop": ["STOP"]}
+            request = read_request(json.dumps(body).encode(), "chat")
+            named = {"request_id": "r", "question": "q", "model": "m", "key_name": "k"}
+            recorder = Recorder(desk.records, desk.settings.config, **named)
+            upstream: Any = Upstream([*pieces, "Last. STOP and more."])
+            session = AnswerSession(
+                request, desk.settings, upstream, recorder, slowly, lambda: None
+            )
+            assert (await session.run()).reason == "stop"
+        assert "".join(put) == "".join(pieces) + "Last. "
 
     asyncio.run(work())

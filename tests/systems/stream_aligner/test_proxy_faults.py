@@ -321,8 +321,8 @@ def test_a_job_that_was_just_taken_does_not_keep_the_next_one_waiting():
     class Queue(queue.SimpleQueue):
         """Its first taker dwells on what it took."""
 
-        def get(self):
-            job = super().get()
+        def get(self, block=True, timeout=None):
+            job = super().get(block, timeout)
             if job is not None and not taken.is_set():
                 taken.set()
                 go.wait(20)

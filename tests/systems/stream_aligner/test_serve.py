@@ -272,6 +272,19 @@ def test_a_real_model_behind_the_proxy(upstream, smollm2, tmp_path):
         assert process.returncode == 0
 
 
+def test_no_file_of_keys_stops_the_looking_after_it(tmp_path, capsys):
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps([{"name": "a", "sha256": "0" * 64}]))
+    config = ProxyConfig(upstream="http://127.0.0.1:9/v1", corrector="identity", keys=keys)
+    reloader = Reloader(config)
+    for broken, said in (("{", "not JSON"), ("[" * 100_000, "RecursionError")):
+        keys.write_text(broken)
+        reloader.reload_keys()
+        assert said in capsys.readouterr().err
+        assert reloader.keys.knows_digest("0" * 64)
+        assert not reloader.keys.changed()
+
+
 def test_what_a_library_says_of_a_half_written_corrector_keeps_the_one_before(
     tmp_path, monkeypatch, capsys
 ):

@@ -22,7 +22,11 @@ from equipoise.systems.stream_aligner.evaluating_text import (
     measure_answers,
     row_of,
 )
-from equipoise.systems.stream_aligner.experiments_training import one_thread, train_in_world
+from equipoise.systems.stream_aligner.experiments_training import (
+    one_thread,
+    size_of,
+    train_in_world,
+)
 from equipoise.systems.stream_aligner.latency import simulate_pipeline
 from equipoise.systems.stream_aligner.loop import Answer
 from equipoise.systems.stream_aligner.rows import CorrectionRow
@@ -202,13 +206,28 @@ def _trained(config: StreamAlignerConfig, seed: int, style: str, bare: bool = Fa
     learn = int(stream(seed, "text training").integers(0, 2**31))
     world = TextWorld(learn, _EVEN.initial, _EVEN.transition)
     asked = world.questions(config.text_questions, learn)
-    rows = list(iter_rows(asked, world.upstream, oracle, mode=style))
+    rows = list(iter_rows(asked, world.upstream, oracle))
+    changes = {"epochs": config.text_epochs, "max_length": config.text_length}
+    if style == "aligner":
+        whole = list(iter_rows(asked, world.upstream, oracle, mode=style))
+        changes |= _as_long(config, rows, whole)
+        rows = whole
     if bare:
         rows = [CorrectionRow(row.question, "", row.last, row.correction) for row in rows]
-    longest = config.text_length * (2 if style == "aligner" else 1)
-    # a whole answer is one row: as many passes as give as many rows of the same answers
-    epochs = config.text_epochs * (3 if style == "aligner" else 1)
-    return train_in_world(config, rows, seed, style=style, epochs=epochs, max_length=longest)
+    return train_in_world(config, rows, seed, style=style, **changes)
+
+
+def _as_long(
+    config: StreamAlignerConfig, rows: Sequence[CorrectionRow], whole: Sequence[CorrectionRow]
+) -> dict[str, int]:
+    """Return how whole answers are trained on for as many tokens, and as many of them a step."""
+    tokens, whole_tokens = size_of(rows), size_of(whole, "aligner")
+    longer = (whole_tokens / len(whole)) / (tokens / len(rows))
+    return {
+        "epochs": max(1, round(config.text_epochs * tokens / whole_tokens)),
+        "batch": max(1, round(config.world_batch / longer)),
+        "max_length": 2 * config.text_length,
+    }
 
 
 def _prefix_pair(config: StreamAlignerConfig, seed: int) -> tuple[Corrector, Corrector]:

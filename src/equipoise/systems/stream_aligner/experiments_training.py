@@ -108,7 +108,7 @@ def train_aligner(
         whole: rows of style `aligner`, passed over as often as gives as many tokens.
         seed: of the training.
     """
-    passes = max(1, round(config.world_epochs * _size(rows) / _size(whole, "aligner")))
+    passes = max(1, round(config.world_epochs * size_of(rows) / size_of(whole, "aligner")))
     room = {"style": "aligner", "epochs": passes, "max_length": 4 * config.world_length}
     return train_in_world(config, whole, seed, **room)
 
@@ -206,8 +206,8 @@ def _says(corrector: Corrector, row: CorrectionRow) -> bool:
     return settled(said, row.last).text == row.correction
 
 
-def _size(rows: Sequence[CorrectionRow], style: str = "stream") -> int:
-    """Characters of prompts and targets, which are a byte model's tokens."""
+def size_of(rows: Sequence[CorrectionRow], style: str = "stream") -> int:
+    """Return the characters of prompts and targets, which are a byte model's tokens."""
     return sum(
         len(corrector_prompt(row.question, row.prefix, row.last, style=style)) + len(row.correction)
         for row in rows

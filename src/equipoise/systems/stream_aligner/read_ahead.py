@@ -53,8 +53,8 @@ class ReadAhead:
     Args:
         parts: the upstream's stream; it is closed here.
         ahead: characters read before they are asked for; 0 reads only when asked, None all.
-        seen: is given each part as it arrives, and may let the upstream wait; where it returns
-            False no more is read.
+        seen: is given each part as it arrives, before it can be taken, and may let the upstream
+            wait; where it returns False no more is read.
 
     Attributes:
         waiting_characters: of text, which were read and not taken.
@@ -116,11 +116,12 @@ class ReadAhead:
                     self.tally.add(part.text)
                 self.thought_tokens += bool(part.reasoning)
                 self.call_tokens += bool(part.calls)
+                goes_on = self._seen is None or await self._seen(part)
                 self._queue.append(part)
                 self._size += _weight(part)
                 self.waiting_characters += len(part.text)
                 self._changed.set()
-                if self._seen is not None and not await self._seen(part):
+                if not goes_on:
                     return
         except StopAsyncIteration:
             return

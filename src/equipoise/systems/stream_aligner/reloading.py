@@ -62,18 +62,16 @@ class Reloader:
             try:
                 if anyway or self.keys.changed():
                     self.keys.reload()
-            except EquipoiseError as error:
-                note(f"not reloaded, the keys before stay: {error}")
+            except Exception as error:  # noqa: BLE001 - nothing in a file stops the looking after it
+                note(f"not reloaded, the keys before stay: {_said(error)}")
 
     def reload(self, *, all_of_it: bool = False) -> None:
         """Read again what has changed, or everything; may take as long as loading a corrector."""
         with self._lock:
             try:
                 self._reload(all_of_it)
-            except EquipoiseError as error:
-                note(f"not reloaded, the settings before stay: {error}")
-            except Exception as error:  # noqa: BLE001 - what libraries say of a half-written file
-                note(f"not reloaded, the settings before stay: {type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001 - libraries have their own for broken files
+                note(f"not reloaded, the settings before stay: {_said(error)}")
             else:
                 note("reloaded")
 
@@ -94,6 +92,10 @@ class Reloader:
         self._stamps = _stamps(config)
         if corrector_changed:
             old.reviewer.retire()
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, EquipoiseError) else f"{type(error).__name__}: {error}"
 
 
 def _kept(new: ProxyConfig, old: ProxyConfig) -> ProxyConfig:
