@@ -166,11 +166,3 @@ def test_the_embedded_model_is_reviewed_sentence_by_sentence() -> None:
             rounds=1,
         )
         assert fixed.text.startswith("First, 56 + 54 = 110. Then 110 + 21 = ")
-
-
-def test_half_a_surrogate_pair_of_a_back_end_can_be_sent_again() -> None:
-    backend = FakeBackend("One \ud83d. Two.")
-    answer = align("q", upstream_from_backend(backend), lambda q, p, s: s)  # type: ignore[arg-type]
-    assert answer.text.startswith("One \ufffd.")
-    assert backend.asked[1][1]["prefix"] == "One \ufffd."
-    assert backend.open == 0

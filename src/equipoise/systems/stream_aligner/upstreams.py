@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.files import JsonlProblem, iter_jsonl
 from equipoise.systems.stream_aligner.segments import segment
-from equipoise.systems.stream_aligner.upstream_parts import whole_characters
 
 if TYPE_CHECKING:
     from equipoise.text import Backend
@@ -73,21 +72,8 @@ def upstream_from_backend(
 
 
 def _pieces(pieces: Iterator[str]) -> Generator[str, None, object]:
-    """Pass on an iterator's pieces, its return value and its closing.
-
-    Half of a surrogate pair becomes U+FFFD: as part of the next prefix it could not be sent.
-    """
-    try:
-        while True:
-            try:
-                piece = next(pieces)
-            except StopIteration as end:
-                return end.value
-            yield whole_characters(piece)
-    finally:
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            close()
+    """Pass on an iterator's pieces, its return value and its closing."""
+    return (yield from pieces)
 
 
 def scripted_upstream(answers: Callable[[str], str]) -> TextUpstream:
