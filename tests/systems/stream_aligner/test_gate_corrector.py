@@ -117,6 +117,14 @@ def test_a_sure_copy_costs_no_pass_and_says_so() -> None:
     assert review.skipped == 2
 
 
+def test_with_a_gate_nothing_is_read_ahead() -> None:
+    for gate, reads in ((SURE, False), (None, True)):
+        review = ModelCorrector(network(), "stream", 160, gate=gate)
+        review.anticipate("How is it?", "", "It ra")
+        assert (review.tokens_read > 0) == reads
+        assert (review.meter.tokens > 0) == reads
+
+
 def test_what_the_gate_is_not_sure_of_is_reviewed_as_without_one() -> None:
     plain = ModelCorrector(network(), "stream", 160)
     features = CopyGate("layer:2", np.zeros(16), 0.0, threshold=0.5)

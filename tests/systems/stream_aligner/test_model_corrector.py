@@ -103,8 +103,10 @@ def test_only_what_is_new_is_read() -> None:
     second = review.tokens_read - first
     tags = len(" | ##Answer_Last_Sentence:  | ##Your_Revision: ")
     assert second <= 3 * len(NEXT) + tags + 2
+    known = review.tokens_read
     review.anticipate("Hello?", f"{NEXT} {NEXT}", NEXT)
     before = review.tokens_read
+    assert review.meter.tokens == before - known > len(NEXT)
     review("Hello?", f"{NEXT} {NEXT}", NEXT)
     assert review.tokens_read - before <= len(" | ##Your_Revision: ") + len(NEXT) + 2
     review.close()

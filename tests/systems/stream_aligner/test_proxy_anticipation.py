@@ -21,6 +21,7 @@ class Reader:
 
     def anticipate(self, question, prefix, begun):
         self.ahead.append((prefix, begun))
+        self.meter.tokens = len(begun)
 
     def __call__(self, question, prefix, sentence):
         self.meter.tokens = len(sentence)
@@ -53,6 +54,7 @@ def test_what_has_come_is_read_while_the_rest_is_awaited():
             assert streamed.text == "".join(PIECES)
             assert reader.ahead == expected
             spoken = len(first) + len("".join(PIECES[3:]))
+            spoken += sum(len(begun) for _, begun in expected)
             assert streamed.report["corrector_tokens"] == spoken
 
     asyncio.run(work())

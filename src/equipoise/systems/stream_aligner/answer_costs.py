@@ -70,6 +70,10 @@ class AnswerCosts:
         else:
             self.answer_tokens += estimate_tokens(text)
 
+    def reviewed(self, tokens: int) -> None:
+        """Count what the corrector's model has read and written."""
+        self.counts["corrector_tokens"] += tokens
+
     def called(self) -> None:
         """Count a piece of a tool call that was passed on."""
         self._unchanged += 1

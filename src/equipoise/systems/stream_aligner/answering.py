@@ -189,7 +189,8 @@ class AnswerSession:
             begun = self._begun.lstrip()
             if not 0 <= len(begun) - self._anticipated < _NEWS:
                 self._anticipated = len(begun)
-                self._reviewer.anticipate(self._request.question, self._prefix, begun)
+                question, spent = self._request.question, self._costs.reviewed
+                self._reviewer.anticipate(question, self._prefix, begun, spent)
 
     def _reviews_more(self) -> bool:
         """Return whether the sentence that is being written will be reviewed."""
@@ -228,7 +229,7 @@ class AnswerSession:
         said, seconds, tokens = await self._reviewer.review(
             self._request.question, review.prefix, review.sentence
         )
-        self._costs.counts["corrector_tokens"] += tokens
+        self._costs.reviewed(tokens)
         if self._whole_json and breaks_json(review.sentence, said):
             said = Failure("the correction is no JSON, the proposal was")
         self._costs.counts["corrector_calls"] += 1

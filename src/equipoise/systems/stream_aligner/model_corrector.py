@@ -114,7 +114,11 @@ class ModelCorrector:
         """Read question, prefix and the beginning of a sentence that is still being written.
 
         When the sentence is complete, only its rest is left to read. What changes is forgotten.
+        With a gate nothing is read: a sentence that it lets pass costs no pass of the network.
         """
+        self.meter.tokens = 0
+        if self.gate is not None and self.gate.skips:
+            return
         tokenizer = self.network.tokenizer
         whole = self._prompt(question, prefix, begun, tokenizer.encode(begun))
         # what follows the sentence's text is not its own yet
@@ -122,7 +126,10 @@ class ModelCorrector:
         pairs = enumerate(zip(whole, other))
         known = next((place for place, (ours, theirs) in pairs if ours != theirs), len(whole))
         with self._turn:
-            self._session(self._sessions, question, whole).read(whole[:known])
+            session = self._session(self._sessions, question, whole)
+            before = session.tokens_read
+            session.read(whole[:known])
+            self.meter.tokens = session.tokens_read - before
 
     def close(self) -> None:
         """Let go of what has been read."""

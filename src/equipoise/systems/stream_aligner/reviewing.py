@@ -84,10 +84,17 @@ class Reviewer:
             self._breaker.succeeded()
         return Reviewed(said, time.perf_counter() - begun, tokens)
 
-    def anticipate(self, question: str, prefix: str, begun: str) -> None:
+    def anticipate(
+        self,
+        question: str,
+        prefix: str,
+        begun: str,
+        spent: Callable[[int], object] = lambda tokens: None,
+    ) -> None:
         """Let a corrector that can read a sentence while it is still being written, unless busy.
 
-        With more answers under way than it keeps the reading of, one would undo another's.
+        With more answers under way than it keeps the reading of, one would undo another's. `spent`
+        is told the tokens that it read, in the running event loop.
         """
         read: Callable[..., Any] | None = getattr(self.corrector, "anticipate", None)
         if read is None or self._anticipates:
@@ -95,9 +102,13 @@ class Reviewer:
         if self._users > getattr(self.corrector, "answers_at_once", 1):
             return
 
+        loop = asyncio.get_running_loop()
+
         def work() -> None:
             try:
                 read(question, prefix, begun)
+                with suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(spent, self._tokens())
             except Exception:  # noqa: BLE001 - the review itself will fail, and say why
                 return
             finally:
@@ -105,6 +116,10 @@ class Reviewer:
 
         self._anticipates = True
         self._do(work)
+
+    def _tokens(self) -> int:
+        """Return the tokens of the corrector's last work in this thread, where it counts them."""
+        return getattr(getattr(self.corrector, "meter", None), "tokens", 0)
 
     async def _run(
         self, question: str, prefix: str, sentence: str
@@ -124,7 +139,7 @@ class Reviewer:
             try:
                 found = settled(self.corrector(question, prefix, sentence), sentence)
                 said = replace(found, text=whole_characters(found.text))
-                tokens = getattr(getattr(self.corrector, "meter", None), "tokens", 0)
+                tokens = self._tokens()
             except Exception as error:  # noqa: BLE001 - any failure follows the policy
                 said = Failure(f"{type(error).__name__}: {error}")
             with suppress(RuntimeError):  # the loop has ended; nobody waits for this any more
