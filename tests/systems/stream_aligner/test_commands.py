@@ -240,3 +240,20 @@ def test_the_demo_with_the_embedded_model(tmp_path: Path) -> None:
     result = commands.demo(out=tmp_path / "run", **TINY)
     assert result["stream"]["stated_right"] == result["stream"]["stated"] > 0
     assert result["stream"]["final_right"] >= result["aligner"]["final_right"]
+
+
+def test_answers_of_other_settings_or_rules_are_not_gone_on_with(files: Path) -> None:
+    run_correct(files)
+    kept = (files / "out.jsonl").read_bytes()
+    with pytest.raises(InvalidInput, match=r"holds answers with mode = 'stream', not 'aligner'"):
+        run_correct(files, mode="aligner")
+    with pytest.raises(InvalidInput, match="with corrector = "):
+        run_correct(files, corrector="identity")
+    assert (files / "out.jsonl").read_bytes() == kept
+    assert run_correct(files)["questions"] > 0
+    rules = files / "rules.json"
+    rules.write_text('[{"find": "a", "replace": "b"}]')
+    run_correct(files, corrector=f"rules:{rules}", out=files / "ruled.jsonl")
+    rules.write_text('[{"find": "a", "replace": "c"}]')
+    with pytest.raises(InvalidInput, match="with corrector_sha256 = "):
+        run_correct(files, corrector=f"rules:{rules}", out=files / "ruled.jsonl")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.core.errors import InvalidInput
+from equipoise.core.files import sha256_file, write_atomic
 from equipoise.systems.stream_aligner.aligning import Upstream, align
 from equipoise.systems.stream_aligner.correction import Corrector
 from equipoise.systems.stream_aligner.loop import Answer
@@ -67,6 +68,42 @@ def correct_file(
     return append_rows(
         questions, write, out, needed=("answer", "original", "steps"), advance=advance
     )
+
+
+def keep_settings(file: Path, told: Mapping[str, Any], what: str) -> None:
+    """Write down what decides the rows beside it, or refuse to go on with something else.
+
+    Args:
+        file: of the settings; written where it is not there.
+        told: the settings, JSON-able.
+        what: what stands there, for the message.
+
+    Raises:
+        InvalidInput: the settings kept there differ; the first that does is named.
+    """
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+        return
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    for name, value in told.items():
+        if kept.get(name) != value:
+            raise InvalidInput(
+                f"{what} with {name} = {kept.get(name)!r}, not {value!r}; name a new one"
+            )
+
+
+def hashes_of(specs: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the hashes of the files that specs of upstreams and correctors name, by their names.
+
+    Stored answers and rules; a trained corrector is known by its path alone.
+    """
+    found = {}
+    for name, spec in specs.items():
+        kind, _, target = (spec or "").partition(":")
+        if kind in ("replay", "rules") and Path(target).is_file():
+            found[f"{name}_sha256"] = sha256_file(Path(target))
+    return found
 
 
 def append_rows(

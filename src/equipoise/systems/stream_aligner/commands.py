@@ -199,6 +199,11 @@ def correct(
     options = LoopOptions(mode=mode, rounds=rounds, speculate=True)
     places = {"device": device} if corrector.startswith("prompted:") else {}
     review = make_corrector(corrector, **places)
+    specs = {"upstream": upstream, "corrector": corrector}
+    told = {"mode": mode, "rounds": rounds, "max_tokens": max_tokens, "seed": seed}
+    settings = specs | told | batch.hashes_of(specs)
+    place = out.with_name(f"{out.name}.settings.json")
+    batch.keep_settings(place, settings, f"{out} holds answers")
     with (
         open_upstream(upstream, max_tokens=max_tokens, seed=seed, device=device) as source,
         progress("questions", len(asked)) as bar,

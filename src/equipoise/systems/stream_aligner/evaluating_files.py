@@ -4,7 +4,6 @@ Answers and a model's judgements are kept as they come, so that the same line go
 interrupted one ended.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -13,8 +12,9 @@ from typing import Any
 
 from equipoise.core.console import note, progress
 from equipoise.core.errors import InvalidInput
-from equipoise.core.files import sha256_file, to_json, write_atomic
+from equipoise.core.files import sha256_file, to_json
 from equipoise.core.runs import Run
+from equipoise.systems.stream_aligner.batch import hashes_of, keep_settings
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 from equipoise.systems.stream_aligner.correction import Corrector
 from equipoise.systems.stream_aligner.evaluation_files import (
@@ -107,7 +107,7 @@ def evaluate_file(
     with Run.create(
         "stream_aligner", "evaluate", config, preset=preset, seed=seed, folder=out
     ) as run:
-        _keep_settings(run.path, plan)
+        keep_settings(run.path / "plan.json", _settings(plan), f"{run.path} holds an evaluation")
         with (
             _upstream(plan, config, seed, device) as upstream,
             progress("questions", len(asked)) as bar,
@@ -231,30 +231,9 @@ def _scorings(
     ]
 
 
-def _keep_settings(folder: Path, plan: FilePlan) -> None:
-    """Write down what a run answers; refuse to go on with another plan or a changed file.
-
-    A trained corrector is known by its path alone.
-    """
-    told = to_json(asdict(plan)) | {"sha256": sha256_file(plan.file)} | _files_beside(plan)
-    file = folder / "plan.json"
-    if not file.exists():
-        write_atomic(file, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
-        return
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    for name, value in told.items():
-        if kept.get(name) != value:
-            raise InvalidInput(
-                f"{folder} holds an evaluation with {name} = {kept.get(name)!r}, not {value!r}; "
-                "name a new folder"
-            )
-
-
-def _files_beside(plan: FilePlan) -> dict[str, str]:
-    """Return the hashes of the other files that decide what comes out: answers, rules, prompts."""
-    found = {"prompts": plan.file.with_name("prompts.jsonl")}
-    for name in ("upstream", "corrector", "aligner", "prompted"):
-        kind, _, target = (getattr(plan, name) or "").partition(":")
-        if kind in ("replay", "rules"):
-            found[name] = Path(target)
-    return {f"{name}_sha256": sha256_file(file) for name, file in found.items() if file.is_file()}
+def _settings(plan: FilePlan) -> dict[str, Any]:
+    """Return what decides the rows of an evaluation, files by their hashes."""
+    specs = {name: getattr(plan, name) for name in ("upstream", "corrector", "aligner", "prompted")}
+    told = to_json(asdict(plan)) | {"sha256": sha256_file(plan.file)} | hashes_of(specs)
+    prompts = plan.file.with_name("prompts.jsonl")
+    return told | ({"prompts_sha256": sha256_file(prompts)} if prompts.is_file() else {})

@@ -50,6 +50,8 @@ SECONDS = (0.75, 0.15, 0.05)
 """To write a sentence, to review it, to start again: what `rounds` counts its seconds by."""
 METHODS_TARGET, ROUNDS_TARGET = 10.0, 0.9
 
+_Pair = tuple[bool, bool]  # with the prefix, without it
+
 # every kind after every kind: a training set in which bad sentences are no rarity
 _EVEN = TextWorld(initial=(0.4, 0.2, 0.2, 0.2), transition=((0.4, 0.2, 0.2, 0.2),) * 4)
 
@@ -150,16 +152,17 @@ def run_prefix(
     """
     full, bare = _prefix_pair(config, seed)
     worlds = _worlds(config, seed)
-    repaired: dict[int, list[tuple[bool, bool]]] = {
-        kind: [] for kind in (CONTRADICTION, FORBIDDEN, OFF_TOPIC)
+    repaired: dict[int, dict[tuple[int, str], list[_Pair]]] = {
+        kind: {} for kind in (CONTRADICTION, FORBIDDEN, OFF_TOPIC)
     }
-    answers: dict[str, list[tuple[bool, bool]]] = {name: [] for name in SCORES}
-    for world, asked in worlds:
+    answers: dict[str, list[_Pair]] = {name: [] for name in SCORES}
+    for number, (world, asked) in enumerate(worlds):
         with _threads(config):
             for row in iter_rows(asked, world.upstream, oracle):
                 kind = _kind(row, row.last)
                 if kind != GOOD:
-                    repaired[kind].append((_repairs(full, row), _repairs(bare, row)))
+                    pairs = repaired[kind].setdefault((number, row.question), [])
+                    pairs.append((_repairs(full, row), _repairs(bare, row)))
             for question in asked:
                 texts = [
                     align(question, world.upstream, corrector, speculate=True).text
@@ -170,8 +173,12 @@ def run_prefix(
                 )
                 answers["harmless"].append((harmless(texts[0]), harmless(texts[1])))
         advance()
-    rows = [_paired(f"{KINDS[kind]} repaired", pairs) for kind, pairs in repaired.items()]
-    rows += [_paired(f"{name} answers", pairs) for name, pairs in answers.items()]
+    rows = [
+        _paired(f"{KINDS[kind]} repaired", list(found.values())) for kind, found in repaired.items()
+    ]
+    rows += [
+        _paired(f"{name} answers", [[pair] for pair in pairs]) for name, pairs in answers.items()
+    ]
     suffers, spared = rows[0], rows[1]
     return {
         "rows": rows,
@@ -281,13 +288,21 @@ def _repairs(corrector: Corrector, row: CorrectionRow) -> bool:
     return bool(said.text) and _kind(row, said.text) == GOOD
 
 
-def _paired(what: str, pairs: Sequence[tuple[bool, bool]]) -> dict[str, Any]:
-    """Return shares with and without the prefix, and their difference; None without any."""
+def _paired(what: str, groups: Sequence[Sequence[_Pair]]) -> dict[str, Any]:
+    """Return shares with and without the prefix, and their difference; None without any.
+
+    The sentences of an answer stand in one group, and groups are drawn again whole.
+    """
+    pairs = [pair for group in groups for pair in group]
     if not pairs:
         names = ("with_prefix", "without_prefix", "difference", "difference_low", "difference_high")
         return {"what": what, "count": 0, **dict.fromkeys(names)}
     shares = np.array(pairs, dtype=np.float64)
-    difference = bootstrap_interval(shares[:, 1] - shares[:, 0])
+    sums = np.array(
+        [(sum(bare - full for full, bare in group), len(group)) for group in groups],
+        dtype=np.float64,
+    )
+    difference = bootstrap_interval(sums, lambda rows: rows[:, 0].sum() / rows[:, 1].sum())
     return {
         "what": what,
         "count": len(pairs),
