@@ -27,9 +27,7 @@ class DecoderShape:
 # correctors of the exactly solvable worlds, trained for a minute or two each
 _TRAINED: Mapping[str, Any] = {
     "world_decoder": {"width": 96, "layers": 3},
-    "world_largest": 9,
     "world_questions": 1500,
-    "world_batch": 16,
     "world_length": 192,
     "world_answers": 400,
     "identity_shares": (0.0, 0.02, 0.1, 0.2, 0.5),
@@ -111,6 +109,7 @@ class StreamAlignerConfig(Config):
         text_fix_rate: share of bad sentences that this oracle repairs.
         text_questions: questions whose answers a trained corrector learns from.
         text_epochs: passes over them.
+        text_batch: rows of a step.
         text_length: tokens of an example.
         text_held_out: evaluate on places, colours and hours that no training has.
         sizes: decoders that the experiment `size` compares.
@@ -189,6 +188,7 @@ class StreamAlignerConfig(Config):
     text_fix_rate: float = 0.7
     text_questions: int = 400
     text_epochs: int = 2
+    text_batch: int = 16
     text_length: int = 448
     text_held_out: bool = False
     sizes: tuple[DecoderShape, ...] = (

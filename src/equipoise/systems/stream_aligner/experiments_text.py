@@ -214,7 +214,11 @@ def _trained(config: StreamAlignerConfig, seed: int, style: str, bare: bool = Fa
     world = TextWorld(learn, _EVEN.initial, _EVEN.transition)
     asked = world.questions(config.text_questions, learn)
     rows = list(iter_rows(asked, world.upstream, oracle))
-    changes = {"epochs": config.text_epochs, "max_length": config.text_length}
+    changes = {
+        "epochs": config.text_epochs,
+        "batch": config.text_batch,
+        "max_length": config.text_length,
+    }
     if style == "aligner":
         whole = list(iter_rows(asked, world.upstream, oracle, mode=style))
         changes |= _as_long(config, rows, whole)
@@ -232,7 +236,7 @@ def _as_long(
     longer = (whole_tokens / len(whole)) / (tokens / len(rows))
     return {
         "epochs": max(1, round(config.text_epochs * tokens / whole_tokens)),
-        "batch": max(1, round(config.world_batch / longer)),
+        "batch": max(1, round(config.text_batch / longer)),
         "max_length": 2 * config.text_length,
     }
 
