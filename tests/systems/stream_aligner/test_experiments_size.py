@@ -14,6 +14,7 @@ from equipoise.systems.stream_aligner.experiments_size import (
     METHODS,
     _tests,
     run_size,
+    shapes_of,
     slopes,
     summarise_sizes,
 )
@@ -23,7 +24,13 @@ SHAPES = (
     DecoderShape(width=16, layers=1, heads=1, window=2),
 )
 SMALL = StreamAlignerConfig.preset(
-    "tiny", sizes=SHAPES, size_questions=4, size_worlds=2, size_answers=2
+    "tiny",
+    world_decoder=SHAPES[0],
+    size_widths=(8, 16),
+    size_layers=(1, 1),
+    size_questions=4,
+    size_worlds=2,
+    size_answers=2,
 )
 
 
@@ -134,8 +141,8 @@ def test_perfect_correctors_are_right_at_every_size_and_learn_what_fits_them(
 
     monkeypatch.setattr(experiments_size, "train_in_world", sentences)
     monkeypatch.setattr(experiments_size, "train_aligner", answers)
-    wide = (*SHAPES, DecoderShape(width=128, layers=1))
-    found = run_size(replace(SMALL, sizes=wide), 0, lambda: None)
+    wide = replace(SMALL, size_widths=(8, 16, 128), size_layers=(1, 1, 1))
+    found = run_size(wide, 0, lambda: None)
     assert {row["accuracy"] for row in found["rows"]} == {1.0}
     assert [row["parameters"] for row in found["rows"][::2]] == [80, 160, 1280]
     assert found["slopes"]["difference"]["estimate"] == pytest.approx(0.0)
@@ -144,6 +151,12 @@ def test_perfect_correctors_are_right_at_every_size_and_learn_what_fits_them(
     # the peak falls with the width, from twice a width of 64 on
     assert rates == pytest.approx([SMALL.world_rate, SMALL.world_rate, SMALL.world_rate / 2])
     assert [kind for kind, _, _ in seen] == ["aligner", "stream"] * 3
+
+
+def test_as_many_layers_as_widths() -> None:
+    assert shapes_of(SMALL) == SHAPES
+    with pytest.raises(InvalidInput, match="size_widths has 2 values and size_layers 1"):
+        shapes_of(replace(SMALL, size_layers=(1,)))
 
 
 def test_no_question_was_learned_from_and_too_small_a_world_is_refused() -> None:

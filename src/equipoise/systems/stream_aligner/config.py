@@ -39,12 +39,8 @@ _TRAINED: Mapping[str, Any] = {
 
 # 0.1, 0.3, 1 and 3 million parameters, and a corrector to look into
 _STUDIED: Mapping[str, Any] = {
-    "sizes": (
-        {"width": 56, "layers": 1},
-        {"width": 88, "layers": 2},
-        {"width": 128, "layers": 4},
-        {"width": 200, "layers": 5},
-    ),
+    "size_widths": (56, 88, 128, 200),
+    "size_layers": (1, 2, 4, 5),
     "size_steps": 4,
     "size_largest": 6,
     "size_questions": 800,
@@ -112,7 +108,8 @@ class StreamAlignerConfig(Config):
         text_batch: rows of a step.
         text_length: tokens of an example.
         text_held_out: evaluate on places, colours and hours that no training has.
-        sizes: decoders that the experiment `size` compares.
+        size_widths: of the decoders that the experiment `size` compares.
+        size_layers: of each of them.
         size_steps: sentences of its answers.
         size_largest: largest number in its questions.
         size_questions: questions whose answers its correctors learn from, once.
@@ -191,10 +188,8 @@ class StreamAlignerConfig(Config):
     text_batch: int = 16
     text_length: int = 448
     text_held_out: bool = False
-    sizes: tuple[DecoderShape, ...] = (
-        DecoderShape(width=24, layers=1),
-        DecoderShape(width=48, layers=1),
-    )
+    size_widths: tuple[int, ...] = (24, 48)
+    size_layers: tuple[int, ...] = (1, 1)
     size_steps: int = 2
     size_largest: int = 4
     size_questions: int = 80

@@ -52,7 +52,8 @@ def run_size(config: StreamAlignerConfig, seed: int, advance: Callable[[], None]
     solved = solved_rows(world_rows(small, small.world_questions, learn, mode="aligner"))
     tests = _tests(small, test, {row.question for row in rows})
     parameters, hits = [], []
-    for shape in config.sizes:
+    shapes = shapes_of(config)
+    for shape in shapes:
         rate = config.world_rate * min(1.0, _RATE_WIDTH / shape.width)
         chosen = replace(small, world_decoder=shape, world_rate=rate)
         aligner = train_aligner(chosen, rows, solved, seed)
@@ -62,11 +63,27 @@ def run_size(config: StreamAlignerConfig, seed: int, advance: Callable[[], None]
         parameters.append(count_parameters(corrector))
         hits.append(_hits(tests, corrector, aligner))
         advance()
-    return summarise_sizes(config.sizes, parameters, np.array(hits)) | {
+    return summarise_sizes(shapes, parameters, np.array(hits)) | {
         "training_rows": len(rows),
         "aligner_rows": len(solved),
         "test_seeds": config.size_worlds,
     }
+
+
+def shapes_of(config: StreamAlignerConfig) -> tuple[DecoderShape, ...]:
+    """Return the decoders that are compared.
+
+    Raises:
+        InvalidInput: widths and layers are not as many.
+    """
+    widths, layers = config.size_widths, config.size_layers
+    if len(widths) != len(layers):
+        raise InvalidInput(
+            f"size_widths has {len(widths)} values and size_layers {len(layers)}; they must be as "
+            "many"
+        )
+    like = config.world_decoder
+    return tuple(replace(like, width=width, layers=depth) for width, depth in zip(widths, layers))
 
 
 def summarise_sizes(
