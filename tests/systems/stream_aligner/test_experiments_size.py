@@ -174,7 +174,7 @@ def test_no_question_was_learned_from_and_too_small_a_world_is_refused() -> None
 
 
 def test_the_presets_sizes_are_what_they_say() -> None:
-    shapes = StreamAlignerConfig.preset("small").sizes
+    shapes = shapes_of(StreamAlignerConfig.preset("small"))
     counted = [sum(p.numel() for p in ByteDecoder(shape).parameters()) for shape in shapes]
     for count, said in zip(counted, (0.1e6, 0.3e6, 1e6, 3e6), strict=True):
         assert count == pytest.approx(said, rel=0.1)
