@@ -18,10 +18,8 @@ SMALL = StreamAlignerConfig.preset(
     world_epochs=1,
     compare_schedules=True,
     rewriting_aligner=True,
-    sizes=(
-        DecoderShape(width=8, layers=1, heads=1, window=2),
-        DecoderShape(width=16, layers=1, heads=1, window=2),
-    ),
+    size_widths=(8, 16),
+    size_layers=(1, 1),
     size_questions=4,
     size_answers=2,
     interpret_questions=10,
