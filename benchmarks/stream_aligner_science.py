@@ -73,10 +73,15 @@ def rows_of(science: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
             "ours": part["says"],
             "target": str(part["result"].get("target", "")),
             "reached": reached[part["result"].get("reached")],
-            "minutes": f"{part['result'].get('seconds', 0) / 60:.1f}",
+            "minutes": minutes_of(part["result"]),
         }
         for name, part in science.items()
     ]
+
+
+def minutes_of(result: Mapping[str, Any]) -> str:
+    """Return how long an experiment took; empty where that was not recorded."""
+    return f"{result['seconds'] / 60:.1f}" if "seconds" in result else ""
 
 
 if __name__ == "__main__":
