@@ -49,7 +49,7 @@ def reproduce(
         raise InvalidInput(f"jobs is {jobs}; it must be >= 1")
     config = load_config(StreamAlignerConfig, overrides=changes, preset=preset)
     chosen = list(dict.fromkeys(only)) or list(EXPERIMENTS)
-    at_once = min(jobs or len(os.sched_getaffinity(0)), len(chosen))
+    at_once = min(jobs or _cores(), len(chosen))
     with Run.create(
         "stream_aligner", "reproduce", config, preset=preset, seed=seed, folder=out
     ) as run:
@@ -89,6 +89,13 @@ def reproduce(
         ]
         run.finish({"measured": {"experiments": verdicts}, "published": PUBLISHED})
     return {"run": str(run.path), "report": str(page), "published": PUBLISHED, "measured": measured}
+
+
+def _cores() -> int:
+    """Return how many cores this process may use; not every system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def add_experiment(report: "Report", name: str, found: dict[str, Any]) -> None:
