@@ -24,7 +24,7 @@ demo: $(INSTALLED) ## the main job: a real model answers, is corrected, judged a
 	$(BIN)/equipoise tour
 
 test: $(INSTALLED) ## the fast and the standard tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 fast: $(INSTALLED) ## the fast tests alone
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m 'not standard and not slow and not gpu'

@@ -236,7 +236,6 @@ def results(done: subprocess.CompletedProcess[str]) -> dict:
 
 
 @pytest.mark.standard
-@pytest.mark.xdist_group("model")
 @pytest.mark.timeout(600)
 def test_tour_end_to_end(tmp_path, smollm2):
     more = [{"question": f"What is {k} + 1?", "answer": f"#### {k + 1}"} for k in (2, 7, 30)]
@@ -263,7 +262,6 @@ def test_tour_end_to_end(tmp_path, smollm2):
 
 
 @pytest.mark.standard
-@pytest.mark.xdist_group("model")
 @pytest.mark.timeout(600)
 def test_a_second_tour_reuses_the_answers_and_a_killed_one_ends_the_same(tmp_path, smollm2):
     line = command("--demos", "false")

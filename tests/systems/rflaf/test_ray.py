@@ -1,19 +1,23 @@
 """Shards on a local Ray cluster: the same model, bounded work, errors as they were raised."""
 
+import gc
 import os
+import tempfile
 import threading
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from filelock import FileLock
 from sklearn.datasets import make_friedman1
 
 from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.systems.rflaf import RFLAFClassifier, RFLAFRegressor, fit_shards
 from equipoise.systems.rflaf.shards import _on_ray
 
-pytestmark = [pytest.mark.standard, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.standard
 
 X, Y = make_friedman1(160, n_features=5, noise=0.5, random_state=0)
 LABELS = np.array(["a", "b", "c"])[np.digitize(Y, np.quantile(Y, [0.3, 0.7]))]
@@ -35,13 +39,19 @@ def children() -> set[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def settings():
-    """Ray without a token file or statistics; whatever cluster there is stops at the end."""
-    with pytest.MonkeyPatch.context() as patch:
+    """Ray without a token file or statistics; whatever cluster there is stops at the end.
+
+    One process of the tests at a time: clusters that start and stop beside each other end the
+    processes that use them.
+    """
+    alone = FileLock(Path(tempfile.gettempdir()) / "equipoise-tests-of-ray.lock")
+    with alone, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
         ray = pytest.importorskip("ray")
         yield
+        gc.collect()  # references die with their cluster still there
         ray.shutdown()
         assert not children() & {"raylet", "gcs_server"}
 
