@@ -27,7 +27,7 @@ SENTENCE = (
 
 def network() -> Any:
     """Return SmolLM2-135M in float32."""
-    from equipoise.systems.stream_aligner.networks import LanguageNetwork
+    from equipoise.systems.stream_aligner.networks.families import LanguageNetwork
 
     return LanguageNetwork.load(BASE, device="cpu")
 
@@ -70,7 +70,7 @@ def copying(
     An edit replaces three tokens by others that the sentence does not hold; in the last row by
     tokens from further on in it, which lead the search for where the draft goes on astray.
     """
-    from equipoise.systems.stream_aligner.sessions import Session
+    from equipoise.systems.stream_aligner.networks.sessions import Session
 
     net = load()
     prompt = net.tokenizer.encode(f"{QUESTION} {SENTENCE} ")
@@ -215,7 +215,7 @@ def _bare_loop(net: Any, config: Any, rows: Sequence[Any]) -> Any:
     """Yield the loss of each step of the plainest loop over the model with its own loss."""
     import torch
 
-    from equipoise.systems.stream_aligner.training_data import pad_batch, prepare
+    from equipoise.systems.stream_aligner.networks.batches import pad_batch, prepare
 
     adapted = net.with_adapter(config.lora_rank, config.lora_alpha, 42)
     model = adapted.module

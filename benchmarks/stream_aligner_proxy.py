@@ -14,7 +14,7 @@ from typing import Any
 
 from equipoise.serving import serve
 from equipoise.systems.stream_aligner import ProxyConfig, create_app
-from equipoise.systems.stream_aligner import reloading as reloading_module
+from equipoise.systems.stream_aligner.proxy import reloading as reloading_module
 
 
 def sleeping(seconds: float, edits: Collection[int]) -> Callable[[str, str, str], str]:

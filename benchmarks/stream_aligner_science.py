@@ -15,8 +15,8 @@ from benchmarks.parts import RESULTS
 from equipoise.core.errors import InvalidInput
 from equipoise.core.files import to_json, write_atomic
 from equipoise.core.runs import Run
-from equipoise.systems.stream_aligner.findings import shows
-from equipoise.systems.stream_aligner.reproduction import EXPERIMENTS
+from equipoise.systems.stream_aligner.experiments.findings import shows
+from equipoise.systems.stream_aligner.experiments.reproduction import EXPERIMENTS
 
 PUBLISHED = {
     "methods": "helpful +76.1 %, harmless +36.0 % (2B corrector, 70B upstream, GPT-4 judge)",

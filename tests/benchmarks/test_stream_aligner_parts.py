@@ -207,7 +207,7 @@ def test_corrections_copy_as_often_as_they_should():
 
 def byte_network():
     from equipoise.systems.stream_aligner.config import DecoderShape
-    from equipoise.systems.stream_aligner.networks import ByteNetwork
+    from equipoise.systems.stream_aligner.networks.families import ByteNetwork
 
     return ByteNetwork(DecoderShape(width=16, layers=1, heads=1, window=2))
 

@@ -9,7 +9,7 @@ from benchmarks.stream_aligner_science import add_runs, rows_of
 from equipoise.core.errors import InvalidInput
 from equipoise.core.runs import Run
 from equipoise.systems.stream_aligner import StreamAlignerConfig
-from equipoise.systems.stream_aligner.reproduce_commands import reproduce
+from equipoise.systems.stream_aligner.experiments.commands import reproduce
 
 
 def test_runs_are_taken_in_and_the_rest_is_kept(tmp_path: Path) -> None:

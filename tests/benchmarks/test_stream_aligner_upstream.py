@@ -138,7 +138,7 @@ def test_the_proxy_process_reviews_sentences_and_edits_as_told():
 
 
 def test_build_leaves_the_proxy_as_it_was():
-    from equipoise.systems.stream_aligner import reloading
+    from equipoise.systems.stream_aligner.proxy import reloading
 
     kept = reloading.make_corrector
     app = build({"upstream": "http://127.0.0.1:9/v1", "corrector": "identity", "correct_s": 0.0})

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from equipoise.systems.stream_aligner.audit import AuditLog
-from equipoise.systems.stream_aligner.audit_report import write_audit_page
-from equipoise.systems.stream_aligner.events import EventHub, SegmentEvent
+from equipoise.systems.stream_aligner.audit.events import EventHub, SegmentEvent
+from equipoise.systems.stream_aligner.audit.log import AuditLog
+from equipoise.systems.stream_aligner.audit.report import write_audit_page
 
 pytestmark = pytest.mark.standard
 
@@ -41,7 +41,7 @@ class Served:
         import uvicorn
         from starlette.applications import Starlette
 
-        from equipoise.systems.stream_aligner.diff_page import routes
+        from equipoise.systems.stream_aligner.audit.diff_page import routes
 
         self.hub = EventHub()
         app = Starlette(routes=routes(self.hub))

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from equipoise.serving.server import bind
 from equipoise.systems.stream_aligner import ProxyConfig, create_app
-from equipoise.systems.stream_aligner import reloading as reloading_module
+from equipoise.systems.stream_aligner.proxy import reloading as reloading_module
 
 QUESTION = [{"role": "user", "content": "What is the weather?"}]
 

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from equipoise.systems.stream_aligner import make_corrector
-from equipoise.systems.stream_aligner.arithmetic import correct_sums, stated_sums
+from equipoise.systems.stream_aligner.arithmetic import correct_sums, final_result, stated_sums
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,11 @@ def test_huge_numbers_and_long_chains_stay_cheap() -> None:
 
 def test_by_name() -> None:
     assert make_corrector("arithmetic") is correct_sums
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1 + 1 = 2. 2 + 3 = 6.", 6), ("no sums", None), ("1 / 2 = 0.5", None), ("", None)],
+)
+def test_final_result(text: str, expected: int | None) -> None:
+    assert final_result(text) == expected

@@ -9,15 +9,15 @@ import pytest
 
 from equipoise.core.errors import InvalidInput, MissingData, RunFailed
 from equipoise.systems.stream_aligner import Correction, StreamAlignerConfig, align, make_corrector
-from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld, oracle
-from equipoise.systems.stream_aligner.byte_model import END, STOP
-from equipoise.systems.stream_aligner.collecting import iter_rows
+from equipoise.systems.stream_aligner.collection.collecting import iter_rows
 from equipoise.systems.stream_aligner.config import DecoderShape
-from equipoise.systems.stream_aligner.experiments_training import one_thread
+from equipoise.systems.stream_aligner.experiments.training import one_thread
 from equipoise.systems.stream_aligner.model_corrector import ModelCorrector
-from equipoise.systems.stream_aligner.networks import ByteNetwork
+from equipoise.systems.stream_aligner.networks.byte_model import END, STOP
+from equipoise.systems.stream_aligner.networks.families import ByteNetwork
 from equipoise.systems.stream_aligner.rows import CorrectionRow
 from equipoise.systems.stream_aligner.train import Trained, train_to_the_end
+from equipoise.systems.stream_aligner.worlds.arithmetic import ArithmeticWorld, oracle
 
 CONFIG = StreamAlignerConfig.preset(
     "tiny",

@@ -6,7 +6,11 @@ import pytest
 from equipoise.report import Report, figure_svg
 from equipoise.systems.stream_aligner import report_page
 from equipoise.systems.stream_aligner.demonstration import Answered, measure
-from equipoise.systems.stream_aligner.worlds import contagious_world, simulate_sums, simulate_world
+from equipoise.systems.stream_aligner.worlds.sentence import (
+    contagious_world,
+    simulate_world,
+)
+from equipoise.systems.stream_aligner.worlds.sums import simulate_sums
 
 STEP = {"leading": "", "original": "x", "corrected": "x", "verdict": "copy", "note": ""}
 FOUND = [

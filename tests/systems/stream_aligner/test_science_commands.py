@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from equipoise.core.errors import InvalidInput
-from equipoise.systems.stream_aligner import collect_commands, science_commands
-from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld
-from equipoise.systems.stream_aligner.text_world import TextWorld
+from equipoise.systems.stream_aligner import science_commands
+from equipoise.systems.stream_aligner.collection import commands as collect_commands
+from equipoise.systems.stream_aligner.worlds.arithmetic import ArithmeticWorld
+from equipoise.systems.stream_aligner.worlds.text import TextWorld
 
 SMALL: dict[str, Any] = {
     "decoder.width": "8",

@@ -14,11 +14,11 @@ import torch
 from equipoise.core.errors import InvalidInput
 from equipoise.core.runs import Run
 from equipoise.systems.stream_aligner import StreamAlignerConfig
-from equipoise.systems.stream_aligner.arithmetic_world import ArithmeticWorld, oracle
-from equipoise.systems.stream_aligner.collecting import iter_rows
+from equipoise.systems.stream_aligner.collection.collecting import iter_rows
 from equipoise.systems.stream_aligner.config import DecoderShape
 from equipoise.systems.stream_aligner.rows import CorrectionRow, write_rows
 from equipoise.systems.stream_aligner.train import Recipe, train, train_to_the_end
+from equipoise.systems.stream_aligner.worlds.arithmetic import ArithmeticWorld, oracle
 
 TINY = StreamAlignerConfig.preset(
     "tiny",

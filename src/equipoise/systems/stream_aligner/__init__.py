@@ -22,18 +22,18 @@ ROOM = Room(
 }""",
     presets=("tiny", "small", "paper"),
     verbs={
-        "audit": "equipoise.systems.stream_aligner.audit_commands:audit",
-        "collect": "equipoise.systems.stream_aligner.collect_commands:collect",
+        "audit": "equipoise.systems.stream_aligner.audit.commands:audit",
+        "collect": "equipoise.systems.stream_aligner.collection.commands:collect",
         "correct": f"{_COMMANDS}:correct",
         "demo": f"{_COMMANDS}:demo",
         "evaluate": f"{_SCIENCE}:evaluate",
-        "reproduce": "equipoise.systems.stream_aligner.reproduce_commands:reproduce",
+        "reproduce": "equipoise.systems.stream_aligner.experiments.commands:reproduce",
         "segment": f"{_COMMANDS}:segment",
-        "serve": "equipoise.systems.stream_aligner.serve_commands:serve",
+        "serve": "equipoise.systems.stream_aligner.proxy.commands:serve",
         "train": f"{_SCIENCE}:train",
     },
     config="equipoise.systems.stream_aligner.config:StreamAlignerConfig",
-    pages="equipoise.systems.stream_aligner.pages:routes",
+    pages="equipoise.systems.stream_aligner.audit.pages:routes",
     note="The loop and the induced kernel are published; segment rules, exactly solvable worlds, "
     "speculation and failure policies are this package's own; what the released code shows and "
     "the abstract does not say is reconstructed.",

@@ -9,9 +9,9 @@ from .correction import DiffOp as DiffOp
 from .correction import diff_ops as diff_ops
 from .correctors import chain as chain
 from .correctors import make_corrector as make_corrector
-from .judging import compare_in_both_orders as compare_in_both_orders
-from .judging import improvement_rate as improvement_rate
-from .judging import parse_verdict as parse_verdict
+from .evaluation.judging import compare_in_both_orders as compare_in_both_orders
+from .evaluation.judging import improvement_rate as improvement_rate
+from .evaluation.judging import parse_verdict as parse_verdict
 from .latency import pipeline_period as pipeline_period
 from .latency import simulate_pipeline as simulate_pipeline
 from .loop import Answer as Answer
@@ -22,8 +22,8 @@ from .objective import induced_kernel as induced_kernel
 from .objective import induction as induction
 from .prompts import build_example as build_example
 from .prompts import corrector_prompt as corrector_prompt
-from .proxy import create_app as create_app
-from .proxy_config import ProxyConfig as ProxyConfig
+from .proxy.app import create_app as create_app
+from .proxy.config import ProxyConfig as ProxyConfig
 from .segments import Segment as Segment
 from .segments import Segmenter as Segmenter
 from .segments import first_sentence as first_sentence

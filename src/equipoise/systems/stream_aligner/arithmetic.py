@@ -69,6 +69,12 @@ def stated_sums(text: str) -> Iterator[Sum]:
         left = match if match["rest"] and _stands_alone(text, match.start()) else None
 
 
+def final_result(text: str) -> int | None:
+    """Return the result that the last sum of a text states, None where it states none."""
+    found = list(stated_sums(text))
+    return int(found[-1].stated) if found and found[-1].stated.denominator == 1 else None
+
+
 def correct_sums(question: str, prefix: str, sentence: str) -> Correction:
     """Correct the sums of one sentence (a corrector; question and prefix play no part).
 

@@ -83,11 +83,11 @@ def _headline(measured: dict[str, Any], model: str) -> str:
 def _add_worlds(report: Any, config: StreamAlignerConfig, seed: int) -> None:
     """Add the exactly solvable worlds: closed form as lines, the real loop as intervals."""
     from equipoise.systems.stream_aligner import report_page
-    from equipoise.systems.stream_aligner.worlds import (
+    from equipoise.systems.stream_aligner.worlds.sentence import (
         contagious_world,
-        simulate_sums,
         simulate_world,
     )
+    from equipoise.systems.stream_aligner.worlds.sums import simulate_sums
 
     rates = {
         "error_rate": config.error_rate,

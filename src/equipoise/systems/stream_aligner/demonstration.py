@@ -12,18 +12,18 @@ from equipoise.core.extras import is_present, require
 from equipoise.core.stats import Interval, wilson_interval
 from equipoise.core.store import path_of
 from equipoise.systems.stream_aligner.aligning import Upstream, align
-from equipoise.systems.stream_aligner.arithmetic import stated_sums
+from equipoise.systems.stream_aligner.arithmetic import final_result, stated_sums
 from equipoise.systems.stream_aligner.batch import correct_file
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 from equipoise.systems.stream_aligner.tasks import (
     OPEN_QUESTIONS,
     SumQuestion,
     house_corrector,
+    slipping_upstream,
     sum_questions,
     worked_examples,
 )
 from equipoise.systems.stream_aligner.upstreams import open_upstream, scripted_upstream
-from equipoise.systems.stream_aligner.worlds import final_result
 
 if TYPE_CHECKING:
     from equipoise.core.runs import Run
@@ -128,27 +128,6 @@ def _upstream(
         device=device,
     ) as upstream:
         yield upstream
-
-
-def slipping_upstream(sums: list[SumQuestion]) -> Upstream:
-    """Return an upstream that adds as a small model does: forgets to carry, and builds on it."""
-    numbers = {question.text: question.numbers for question in sums}
-
-    def upstream(question: str, prefix: str) -> Iterator[str]:
-        if question not in numbers:
-            text = "In order to answer, look it up. It is a really unique question."
-            yield text[len(prefix) :] if text.startswith(prefix) else " That is all."
-            return
-        written = list(stated_sums(prefix))
-        first, *rest = numbers[question]
-        total = int(written[-1].stated) if written else first
-        for place, number in enumerate(rest[len(written) :], len(written)):
-            slip = 10 if total % 10 + number % 10 > 9 else 0
-            lead = " Then" if place else "First,"
-            yield f"{lead} {total} + {number} = {total + number - slip}."
-            total += number - slip
-
-    return upstream
 
 
 def measure(found: list[Answered]) -> dict[str, Any]:

@@ -6,15 +6,15 @@ from threading import Lock
 from typing import Any
 
 from equipoise.core.errors import InvalidInput, RunFailed, unknown_name
-from equipoise.systems.stream_aligner.checkpoints import find_corrector, load_corrector
 from equipoise.systems.stream_aligner.copying import CopyDecode, copy_decode_tail
 from equipoise.systems.stream_aligner.correction import Correction, TokenMeter
-from equipoise.systems.stream_aligner.gate import NOTE, CopyGate
-from equipoise.systems.stream_aligner.gate_files import has_gate, load_gate
-from equipoise.systems.stream_aligner.gate_states import FirstBlocks
-from equipoise.systems.stream_aligner.networks import STOP_TEXT, Network
-from equipoise.systems.stream_aligner.sessions import Session
-from equipoise.systems.stream_aligner.training_data import fit_prompt
+from equipoise.systems.stream_aligner.gate.files import has_gate, load_gate
+from equipoise.systems.stream_aligner.gate.linear import NOTE, CopyGate
+from equipoise.systems.stream_aligner.gate.states import FirstBlocks
+from equipoise.systems.stream_aligner.networks.batches import fit_prompt
+from equipoise.systems.stream_aligner.networks.checkpoints import find_corrector, load_corrector
+from equipoise.systems.stream_aligner.networks.families import STOP_TEXT, Network
+from equipoise.systems.stream_aligner.networks.sessions import Session
 
 _OPTIONS = ("style", "base", "device", "sessions", "gate")
 _GATES = ("on", "off")

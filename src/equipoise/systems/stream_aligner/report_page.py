@@ -11,7 +11,8 @@ from equipoise.report.figures import SERIES
 from equipoise.systems.stream_aligner.correction import DiffOp, diff_ops
 from equipoise.systems.stream_aligner.demonstration import METHODS, Answered
 from equipoise.systems.stream_aligner.objective import Induction, arithmetic_accuracy
-from equipoise.systems.stream_aligner.worlds import SimulatedSums, SimulatedWorld
+from equipoise.systems.stream_aligner.worlds.sentence import SimulatedWorld
+from equipoise.systems.stream_aligner.worlds.sums import SimulatedSums
 
 if TYPE_CHECKING:
     from equipoise.report import Report

@@ -10,7 +10,7 @@ from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.files import to_json
 from equipoise.core.runs import Run
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
-from equipoise.systems.stream_aligner.named_worlds import WORLDS, place_of
+from equipoise.systems.stream_aligner.evaluation.named_worlds import WORLDS, place_of
 
 _ROOM = "stream_aligner"
 
@@ -49,7 +49,7 @@ def train(
         device: where to compute.
         **changes: fields of StreamAlignerConfig.
     """
-    from equipoise.systems.stream_aligner import gating
+    from equipoise.systems.stream_aligner.gate.training import add_gate, hold_out
     from equipoise.systems.stream_aligner.rows import read_rows
 
     begun = time.monotonic()
@@ -67,7 +67,7 @@ def train(
     for line, reason in read.broken[:10]:
         note(f"{rows}, line {line}: {reason}")
     if gate:
-        read, kept = gating.hold_out(config, read, seed)
+        read, kept = hold_out(config, read, seed)
     with Run.create(_ROOM, "train", config, preset=preset, seed=seed, folder=out) as run:
         trained, losses = _training(config, read, run, seed, device)
         measured = {
@@ -82,7 +82,7 @@ def train(
             "parameters": sum(p.numel() for p in trained.network.module.parameters()),
         }
         if gate:
-            measured["gate"] = gating.add_gate(config, trained, kept, seed)
+            measured["gate"] = add_gate(config, trained, kept, seed)
         run.finish({"measured": measured, "units": {"loss": "nats a target token"}})
     return {
         "run": str(run.path),
@@ -146,7 +146,7 @@ def evaluate(
         device: where local models compute.
         **changes: fields of StreamAlignerConfig: steps, error_rate, world_largest, text_held_out.
     """
-    from equipoise.systems.stream_aligner import evaluating_files
+    from equipoise.systems.stream_aligner.evaluation import evaluating_files
 
     if (world is None) == (file is None):
         raise InvalidInput(
@@ -196,8 +196,8 @@ def _names(joined: str) -> tuple[str, ...]:
 
 
 def _corrector(spec: str, device: str) -> Any:
+    from equipoise.systems.stream_aligner.collection.teachers import make_teacher
     from equipoise.systems.stream_aligner.correctors import make_corrector
-    from equipoise.systems.stream_aligner.teachers import make_teacher
 
     if spec.startswith("oracle:"):
         return make_teacher(spec)

@@ -1,10 +1,12 @@
 """Benign questions for the demonstration: running sums that can be checked, and ordinary ones."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from equipoise.core.errors import InvalidInput
 from equipoise.core.seeding import stream
-from equipoise.systems.stream_aligner.arithmetic import correct_sums
+from equipoise.systems.stream_aligner.aligning import Upstream
+from equipoise.systems.stream_aligner.arithmetic import correct_sums, stated_sums
 from equipoise.systems.stream_aligner.correction import Corrector
 from equipoise.systems.stream_aligner.correctors import chain
 from equipoise.systems.stream_aligner.rules import make_rules
@@ -95,3 +97,24 @@ def worked_examples(numbers: int) -> list[tuple[str, str]]:
 def house_corrector() -> Corrector:
     """Return exact arithmetic followed by the house style."""
     return chain(correct_sums, make_rules(HOUSE_RULES))
+
+
+def slipping_upstream(sums: list[SumQuestion]) -> Upstream:
+    """Return an upstream that adds as a small model does: forgets to carry, and builds on it."""
+    numbers = {question.text: question.numbers for question in sums}
+
+    def upstream(question: str, prefix: str) -> Iterator[str]:
+        if question not in numbers:
+            text = "In order to answer, look it up. It is a really unique question."
+            yield text[len(prefix) :] if text.startswith(prefix) else " That is all."
+            return
+        written = list(stated_sums(prefix))
+        first, *rest = numbers[question]
+        total = int(written[-1].stated) if written else first
+        for place, number in enumerate(rest[len(written) :], len(written)):
+            slip = 10 if total % 10 + number % 10 > 9 else 0
+            lead = " Then" if place else "First,"
+            yield f"{lead} {total} + {number} = {total + number - slip}."
+            total += number - slip
+
+    return upstream

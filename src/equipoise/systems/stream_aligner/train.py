@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.metrics import StepRecord
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
+from equipoise.systems.stream_aligner.networks.batches import SCHEDULES, Plan, pad_batch, prepare
 from equipoise.systems.stream_aligner.objective import correction_loss
 from equipoise.systems.stream_aligner.prompts import IGNORED, STYLES
 from equipoise.systems.stream_aligner.rows import CorrectionRow
-from equipoise.systems.stream_aligner.training_data import SCHEDULES, Plan, pad_batch, prepare
 
 if TYPE_CHECKING:
-    from equipoise.systems.stream_aligner.networks import Network
+    from equipoise.systems.stream_aligner.networks.families import Network
 
 WARM_UP = 0.03
 _CLIP = 1.0
@@ -118,8 +118,8 @@ def train(
     import torch
 
     from equipoise.core.runs import Run
-    from equipoise.systems.stream_aligner import checkpoints
-    from equipoise.systems.stream_aligner.networks import open_network
+    from equipoise.systems.stream_aligner.networks import checkpoints
+    from equipoise.systems.stream_aligner.networks.families import open_network
 
     recipe = _checked(config, style)
     network = open_network(

@@ -1,0 +1,1 @@
+"""Correction rows: a teacher reviews what an upstream says."""

@@ -1,0 +1,1 @@
+"""Correctors and baselines compared, in worlds and on files of the user."""

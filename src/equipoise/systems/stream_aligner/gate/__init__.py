@@ -1,0 +1,1 @@
+"""The learned gate: sentences that are surely right skip the corrector."""

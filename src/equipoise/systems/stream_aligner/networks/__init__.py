@@ -1,0 +1,1 @@
+"""The corrector's networks: bytes or language models, their batches, sessions and files."""

@@ -1,0 +1,249 @@
+"""What a corrector knows before it writes: linear probes of its layers, and steering along them.
+
+Representation reading and control, as Aligner's ablation does (arXiv 2402.02416, section on
+interpretability; there the copying and the correcting mode of the model). Layer 0 is what the first
+block reads, layer k what block k writes. All directions here are edit minus copy: adding one asks
+for more editing.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise.core.errors import InvalidInput
+from equipoise.core.stats import Interval, percentile_interval
+from equipoise.systems.stream_aligner.copying import copy_decode_tail
+
+if TYPE_CHECKING:
+    from equipoise.systems.stream_aligner.networks.families import Network
+
+FOLDS = 5
+_REPLICATES = 2000
+
+
+def blocks_of(network: "Network") -> list[Any]:
+    """Return a network's blocks, first to last: a byte decoder's, or a language model's layers.
+
+    Raises:
+        InvalidInput: the module shows no list of as many layers as its configuration names.
+    """
+    from torch import nn
+
+    module = network.module
+    own = getattr(module, "blocks", None)
+    if isinstance(own, nn.ModuleList):
+        return list(own)
+    count = getattr(getattr(module, "config", None), "num_hidden_layers", None)
+    for part in module.modules():
+        if isinstance(part, nn.ModuleList) and len(part) == count:
+            return list(part)
+    raise InvalidInput(
+        f"{type(module).__name__} shows no list of blocks; known are byte decoders and causal "
+        "models of transformers with num_hidden_layers"
+    )
+
+
+@contextmanager
+def recorded(blocks: Sequence[Any]) -> Iterator[list[NDArray[np.float64]]]:
+    """Note the hidden state at the last position of every pass: layer 0, then behind each block.
+
+    The list that it gives grows by `len(blocks) + 1` arrays (B, W) a pass.
+    """
+    seen: list[NDArray[np.float64]] = []
+
+    def note(hidden: Any) -> None:
+        seen.append(hidden[:, -1].detach().double().cpu().numpy())
+
+    def before(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        note(given[0] if given else named["hidden_states"])
+
+    def behind(_: Any, __: Any, written: Any) -> None:
+        note(written[0] if isinstance(written, tuple) else written)
+
+    hooks = [blocks[0].register_forward_pre_hook(before, with_kwargs=True)]
+    hooks += [block.register_forward_hook(behind) for block in blocks]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def steered(
+    blocks: Sequence[Any], layer: int, vector: NDArray[np.float64], last: int
+) -> Iterator[None]:
+    """Add a vector (W,) to a layer's hidden state at the last `last` positions of every pass.
+
+    Raises:
+        InvalidInput: a layer that is not there, or no position.
+    """
+    import torch
+
+    if not 0 <= layer <= len(blocks):
+        raise InvalidInput(f"layer is {layer!r}; this network has 0 to {len(blocks)}")
+    if last < 1:
+        raise InvalidInput(f"last is {last!r}; it must be >= 1")
+
+    def moved(hidden: Any) -> Any:
+        added = torch.as_tensor(vector, dtype=hidden.dtype, device=hidden.device)
+        hidden = hidden.clone()
+        hidden[:, -last:] += added
+        return hidden
+
+    def before(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if given:
+            return (moved(given[0]), *given[1:]), named
+        return given, named | {"hidden_states": moved(named["hidden_states"])}
+
+    def behind(_: Any, __: Any, written: Any) -> Any:
+        if isinstance(written, tuple):
+            return (moved(written[0]), *written[1:])
+        return moved(written)
+
+    if layer == 0:
+        hook = blocks[0].register_forward_pre_hook(before, with_kwargs=True)
+    else:
+        hook = blocks[layer - 1].register_forward_hook(behind)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def hidden_states(network: "Network", texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Return what a network holds at the last token of each text, (N, layers + 1, W)."""
+    import torch
+
+    if not texts:
+        raise InvalidInput("there is no text to read")
+    blocks = blocks_of(network)
+    device = next(network.module.parameters()).device
+    states = []
+    with torch.inference_mode(), recorded(blocks) as seen:
+        for tokens in texts:
+            network.logits(torch.tensor([list(tokens)], device=device), 1)
+            states.append(np.stack([hidden[0] for hidden in seen]))
+            seen.clear()
+    return np.stack(states)
+
+
+def decode_steered(
+    network: "Network",
+    prompt: Sequence[int],
+    draft: Sequence[int],
+    layer: int,
+    vector: NDArray[np.float64],
+) -> tuple[int, ...]:
+    """Return the greedy correction of a draft under steering, end of text left out.
+
+    The vector is added at the last position of the prompt and at every generated one. A correction
+    that does not end is cut at twice the draft and 16 tokens.
+    """
+    import torch
+
+    blocks = blocks_of(network)
+    device = next(network.module.parameters()).device
+
+    def tail(tokens: list[int], count: int) -> NDArray[np.float64]:
+        with torch.inference_mode(), steered(blocks, layer, vector, len(tokens) - len(prompt) + 1):
+            rows = network.logits(torch.tensor([tokens], device=device), count)
+        return rows[0].double().cpu().numpy()
+
+    end = network.tokenizer.end_id
+    return copy_decode_tail(tail, prompt, draft, end, max_new_tokens=2 * len(draft) + 16).tokens
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear reading of one layer.
+
+    Attributes:
+        layer: from 0.
+        validated: AUC on the training rows, each fold scored by a probe of the others.
+        auc: on fresh rows, with a 95 % bootstrap interval.
+        direction: (W,) mean of the training rows' edits minus mean of their copies.
+    """
+
+    layer: int
+    validated: float
+    auc: Interval
+    direction: NDArray[np.float64]
+
+
+def probe_layers(
+    states: NDArray[np.float64],
+    edits: NDArray[np.bool_],
+    fresh_states: NDArray[np.float64],
+    fresh_edits: NDArray[np.bool_],
+    seed: int,
+) -> list[Probe]:
+    """Fit one L2 logistic regression a layer, on standardised states, and score fresh rows.
+
+    Args:
+        states: (N, layers + 1, W) of training rows.
+        edits: (N,) whether the teacher edits them.
+        fresh_states: (M, layers + 1, W).
+        fresh_edits: (M,).
+        seed: of folds and bootstrap.
+
+    Raises:
+        InvalidInput: fewer than two edits or two copies on either side.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    fewest = min(_fewest(edits), _fewest(fresh_edits))
+    if fewest < 2:
+        raise InvalidInput(f"a probe needs two edits and two copies at least, got {fewest} of one")
+    folds = StratifiedKFold(min(FOLDS, _fewest(edits)), shuffle=True, random_state=seed)
+    probes = []
+    for layer in range(states.shape[1]):
+        here, model = states[:, layer], make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
+        held_out = np.asarray(
+            cross_val_predict(model, here, edits, cv=folds, method="decision_function"), np.float64
+        )
+        scores = model.fit(here, edits).decision_function(fresh_states[:, layer])
+        probes.append(
+            Probe(
+                layer,
+                auc_interval(held_out, edits, seed).estimate,
+                auc_interval(scores, fresh_edits, seed),
+                here[edits].mean(axis=0) - here[~edits].mean(axis=0),
+            )
+        )
+    return probes
+
+
+def auc_interval(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_], seed: int = 0
+) -> Interval:
+    """Return the area under the ROC curve with a 95 % bootstrap interval, classes apart.
+
+    >>> auc_interval(np.array([1.0, 3.0, 2.0]), np.array([False, True, True])).estimate
+    1.0
+    """
+    high, low = np.asarray(scores)[positive], np.asarray(scores)[~positive]
+    if not (high.size and low.size):
+        raise InvalidInput("an AUC needs rows of both kinds")
+    wins = (high[:, None] > low) + 0.5 * (high[:, None] == low)
+    rng = np.random.default_rng(seed)
+    drawn = [
+        rng.multinomial(size, np.full(size, 1 / size), size=_REPLICATES) / size
+        for size in (high.size, low.size)
+    ]
+    samples = np.einsum("rl,rl->r", drawn[0] @ wins, drawn[1])
+    area = float(wins.mean())
+    ends = percentile_interval(samples, area)
+    # the samples of a constant score differ from it by rounding
+    return Interval(area, min(area, float(ends.low)), max(area, float(ends.high)))
+
+
+def _fewest(edits: NDArray[np.bool_]) -> int:
+    return int(min(edits.sum(), (~edits).sum()))

@@ -1,0 +1,1 @@
+"""The proxy: every sentence of an upstream is reviewed before it leaves."""
