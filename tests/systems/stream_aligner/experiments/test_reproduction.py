@@ -5,10 +5,10 @@ import pytest
 
 from equipoise.core.files import to_json
 from equipoise.systems.stream_aligner.config import DecoderShape, StreamAlignerConfig
+from equipoise.systems.stream_aligner.experiments.findings import PUBLISHED
 from equipoise.systems.stream_aligner.experiments.reproduction import (
     EXPERIMENTS,
     LATENCY_POINTS,
-    PUBLISHED,
 )
 
 SMALL = StreamAlignerConfig.preset(

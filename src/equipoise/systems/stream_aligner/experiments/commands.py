@@ -1,6 +1,7 @@
 """The verb `reproduce`: every experiment by name, with its table, its plot and what it shows."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from equipoise.core.console import progress
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.runs import Run
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
+from equipoise.systems.stream_aligner.experiments.findings import PUBLISHED, shows
 from equipoise.systems.stream_aligner.experiments.process import (
     run_beside,
     run_experiment,
@@ -39,8 +41,7 @@ def reproduce(
         out: run folder; an interrupted run in it is continued.
         **changes: fields of StreamAlignerConfig.
     """
-    from equipoise.report import Report
-    from equipoise.systems.stream_aligner.experiments.reproduction import EXPERIMENTS, PUBLISHED
+    from equipoise.systems.stream_aligner.experiments.reproduction import EXPERIMENTS
 
     for name in only:
         if name not in EXPERIMENTS:
@@ -53,32 +54,12 @@ def reproduce(
     with Run.create(
         "stream_aligner", "reproduce", config, preset=preset, seed=seed, folder=out
     ) as run:
-        todo = [name for name in chosen if stored_result(name, run.path) is None]
-        if at_once > 1 and todo:
-            with progress("experiments", len(todo)) as bar:
-                run_beside(
-                    todo,
-                    run.path,
-                    jobs=at_once,
-                    preset=preset,
-                    seed=seed,
-                    changes=changes,
-                    done=lambda names: bar.advance(len(names)),
-                )
+        _run_at_once(chosen, run.path, at_once, preset, seed, changes)
         measured: dict[str, Any] = {}
         for name in chosen:
             with progress(name) as bar:
                 measured[name] = run_experiment(name, config, seed, run.path, bar.advance)
-        report = Report(
-            "Stream Aligner: reproduction",
-            "Real loop and exact timelines against closed forms. The paper's own figures stand "
-            "beside for the record; their conditions (70B upstreams, a GPT-4 judge) are not met.",
-        )
-        for name, found in measured.items():
-            add_experiment(report, name, found)
-        report.section("Published")
-        report.table([{"figure": key, "published": value} for key, value in PUBLISHED.items()])
-        page = report.save(run.path)
+        page = _report(measured).save(run.path)
         # all else stands in the experiments' own files
         verdicts = [
             {
@@ -91,6 +72,45 @@ def reproduce(
     return {"run": str(run.path), "report": str(page), "published": PUBLISHED, "measured": measured}
 
 
+def _run_at_once(
+    names: Sequence[str],
+    folder: Path,
+    jobs: int,
+    preset: str,
+    seed: int,
+    changes: Mapping[str, str],
+) -> None:
+    """Leave in the folder what experiments give that several processes run, where jobs are more."""
+    todo = [name for name in names if stored_result(name, folder) is None]
+    if jobs > 1 and todo:
+        with progress("experiments", len(todo)) as bar:
+            run_beside(
+                todo,
+                folder,
+                jobs=jobs,
+                preset=preset,
+                seed=seed,
+                changes=changes,
+                done=lambda names: bar.advance(len(names)),
+            )
+
+
+def _report(measured: Mapping[str, Any]) -> "Report":
+    """Return the report of experiments by name."""
+    from equipoise.report import Report
+
+    report = Report(
+        "Stream Aligner: reproduction",
+        "Real loop and exact timelines against closed forms. The paper's own figures stand "
+        "beside for the record; their conditions (70B upstreams, a GPT-4 judge) are not met.",
+    )
+    for name, found in measured.items():
+        add_experiment(report, name, found)
+    report.section("Published")
+    report.table([{"figure": key, "published": value} for key, value in PUBLISHED.items()])
+    return report
+
+
 def _cores() -> int:
     """Return how many cores this process may use; not every system tells."""
     if hasattr(os, "sched_getaffinity"):
@@ -101,7 +121,6 @@ def _cores() -> int:
 def add_experiment(report: "Report", name: str, found: dict[str, Any]) -> None:
     """Add an experiment to a report: what it shows, its table, its plots, its target."""
     from equipoise.systems.stream_aligner.evaluation.text_plots import add_text_plot
-    from equipoise.systems.stream_aligner.experiments.findings import shows
     from equipoise.systems.stream_aligner.experiments.gate_plots import add_gate_plot
     from equipoise.systems.stream_aligner.experiments.pipeline_plots import add_latency_plots
     from equipoise.systems.stream_aligner.experiments.smollm2_plots import add_smollm2_plot

@@ -26,13 +26,6 @@ from equipoise.systems.stream_aligner.worlds.sentence import (
 )
 from equipoise.systems.stream_aligner.worlds.sums import simulate_sums
 
-PUBLISHED = {
-    "helpfulness of Stream Aligner-2B on Llama2-70B-chat, %": 76.1,
-    "harmlessness of Stream Aligner-2B on Llama2-70B-chat, %": 36.0,
-    "mathematics of Stream Aligner-8B on Llama3-70B-Instruct, %": 3.5,
-}
-"""Gains of the abstract; conditions (2B/8B correctors, 70B upstreams, GPT-4 judge) not met here."""
-
 LATENCY_POINTS = (
     (0.75, 0.15, 0.05, 0.8),
     (0.5, 0.5, 0.0, 0.9),

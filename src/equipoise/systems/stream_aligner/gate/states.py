@@ -1,7 +1,6 @@
 """The first blocks of a corrector's network, computed alone: what a gate on a layer looks at."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from equipoise.core.errors import InvalidInput
 from equipoise.systems.stream_aligner.networks.batches import fit_prompt
 from equipoise.systems.stream_aligner.networks.byte_model import KeyValueCache
 from equipoise.systems.stream_aligner.networks.families import Network
-from equipoise.systems.stream_aligner.networks.interpreting import blocks_of
+from equipoise.systems.stream_aligner.networks.interpreting import at_layer, blocks_of
 from equipoise.systems.stream_aligner.networks.sessions import Session
 from equipoise.systems.stream_aligner.rows import CorrectionRow
 
@@ -67,7 +66,7 @@ class FirstBlocks:
         self._network.crop(cache, length)
 
     def _until_reached(self, run: Any) -> Tensor:
-        with _stopped(self._blocks, self.layer), torch.inference_mode():
+        with at_layer(self._blocks, self.layer, _leave), torch.inference_mode():
             try:
                 run()
             except _Reached as end:
@@ -75,24 +74,9 @@ class FirstBlocks:
         raise InvalidInput(f"the network's pass does not go through its layer {self.layer}")
 
 
-@contextmanager
-def _stopped(blocks: Sequence[Any], layer: int) -> Iterator[None]:
-    """Leave every pass with `_Reached` at a layer."""
-
-    def before(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        raise _Reached(given[0] if given else named["hidden_states"])
-
-    def behind(_: Any, __: Any, written: Any) -> None:
-        raise _Reached(written[0] if isinstance(written, tuple) else written)
-
-    if layer == 0:
-        hook = blocks[0].register_forward_pre_hook(before, with_kwargs=True)
-    else:
-        hook = blocks[layer - 1].register_forward_hook(behind)
-    try:
-        yield
-    finally:
-        hook.remove()
+def _leave(hidden: Tensor) -> None:
+    """Leave a pass with the hidden state that it has reached."""
+    raise _Reached(hidden)
 
 
 def prompt_states(

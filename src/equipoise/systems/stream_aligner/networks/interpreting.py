@@ -6,8 +6,8 @@ block reads, layer k what block k writes. All directions here are edit minus cop
 for more editing.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,36 @@ def blocks_of(network: "Network") -> list[Any]:
 
 
 @contextmanager
+def at_layer(blocks: Sequence[Any], layer: int, see: Callable[[Any], Any]) -> Iterator[None]:
+    """Hand a layer's hidden state (B, T, W) to `see` in every pass.
+
+    What `see` returns goes on in its place; None changes nothing.
+    """
+
+    def before(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        changed = see(given[0] if given else named["hidden_states"])
+        if changed is None:
+            return None
+        return (
+            ((changed, *given[1:]), named) if given else (given, named | {"hidden_states": changed})
+        )
+
+    def behind(_: Any, __: Any, written: Any) -> Any:
+        whole = isinstance(written, tuple)
+        changed = see(written[0] if whole else written)
+        return changed if changed is None or not whole else (changed, *written[1:])
+
+    if layer == 0:
+        hook = blocks[0].register_forward_pre_hook(before, with_kwargs=True)
+    else:
+        hook = blocks[layer - 1].register_forward_hook(behind)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@contextmanager
 def recorded(blocks: Sequence[Any]) -> Iterator[list[NDArray[np.float64]]]:
     """Note the hidden state at the last position of every pass: layer 0, then behind each block.
 
@@ -58,19 +88,10 @@ def recorded(blocks: Sequence[Any]) -> Iterator[list[NDArray[np.float64]]]:
     def note(hidden: Any) -> None:
         seen.append(hidden[:, -1].detach().double().cpu().numpy())
 
-    def before(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        note(given[0] if given else named["hidden_states"])
-
-    def behind(_: Any, __: Any, written: Any) -> None:
-        note(written[0] if isinstance(written, tuple) else written)
-
-    hooks = [blocks[0].register_forward_pre_hook(before, with_kwargs=True)]
-    hooks += [block.register_forward_hook(behind) for block in blocks]
-    try:
+    with ExitStack() as hooks:
+        for layer in range(len(blocks) + 1):
+            hooks.enter_context(at_layer(blocks, layer, note))
         yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @contextmanager
@@ -95,24 +116,8 @@ def steered(
         hidden[:, -last:] += added
         return hidden
 
-    def before(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        if given:
-            return (moved(given[0]), *given[1:]), named
-        return given, named | {"hidden_states": moved(named["hidden_states"])}
-
-    def behind(_: Any, __: Any, written: Any) -> Any:
-        if isinstance(written, tuple):
-            return (moved(written[0]), *written[1:])
-        return moved(written)
-
-    if layer == 0:
-        hook = blocks[0].register_forward_pre_hook(before, with_kwargs=True)
-    else:
-        hook = blocks[layer - 1].register_forward_hook(behind)
-    try:
+    with at_layer(blocks, layer, moved):
         yield
-    finally:
-        hook.remove()
 
 
 def hidden_states(network: "Network", texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
