@@ -13,8 +13,9 @@ from equipoise.systems.stream_aligner.gate.linear import NOTE, CopyGate
 from equipoise.systems.stream_aligner.gate.states import FirstBlocks
 from equipoise.systems.stream_aligner.networks.batches import fit_prompt
 from equipoise.systems.stream_aligner.networks.checkpoints import find_corrector, load_corrector
-from equipoise.systems.stream_aligner.networks.families import STOP_TEXT, Network
+from equipoise.systems.stream_aligner.networks.families import Network
 from equipoise.systems.stream_aligner.networks.sessions import Session
+from equipoise.systems.stream_aligner.prompts import STOP_TEXT
 
 _OPTIONS = ("style", "base", "device", "sessions", "gate")
 _GATES = ("on", "off")

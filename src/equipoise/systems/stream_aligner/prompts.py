@@ -12,6 +12,8 @@ from equipoise.core.errors import InvalidInput, unknown_name
 STYLES = ("stream", "aligner")
 IGNORED = -100
 """Label of a position that carries no loss."""
+STOP_TEXT = "[[STOP]]"
+"""How a target says that the answer ends with it, where the tokenizer has no token for that."""
 
 _LABEL = re.compile(
     r"##(?=(?:Question|Answer_Prefix|Answer_Last_Sentence|Your_Revision|Answer|Correction):)"

@@ -13,6 +13,7 @@ from equipoise.core.files import canonical_json
 from equipoise.core.seeding import stream
 from equipoise.systems.stream_aligner.prompts import (
     IGNORED,
+    STOP_TEXT,
     Example,
     build_example,
     corrector_prompt,
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from equipoise.systems.stream_aligner.networks.families import Tokenizer
 
 SCHEDULES = ("warmup", "mixed")
-STOP_TEXT = "[[STOP]]"
-"""How a target says that the answer ends with it, where the tokenizer has no token for that."""
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from torch import Tensor
 from equipoise.core.errors import InvalidInput
 from equipoise.core.extras import require
 from equipoise.systems.stream_aligner.config import DecoderShape
-from equipoise.systems.stream_aligner.networks.batches import STOP_TEXT
 from equipoise.systems.stream_aligner.networks.byte_model import (
     ByteDecoder,
     ByteTokenizer,
     KeyValueCache,
 )
+from equipoise.systems.stream_aligner.prompts import STOP_TEXT
 from equipoise.text.fingerprints import model_identity
 from equipoise.text.local_models import find_device, find_model, load_source, quiet_loading
 
