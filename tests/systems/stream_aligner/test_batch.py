@@ -1,11 +1,12 @@
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from equipoise.core.errors import InvalidInput
-from equipoise.systems.stream_aligner.batch import append_rows, correct_file, whole_lines
+from equipoise.systems.stream_aligner.batch import append_rows, correct_file, in_order, whole_lines
 from equipoise.systems.stream_aligner.upstreams import scripted_upstream
 
 
@@ -76,3 +77,42 @@ def test_half_of_a_surrogate_pair_comes_back_as_it_was(tmp_path: Path) -> None:
         assert append_rows(["\ud83d"], odd, out, needed=("answers",)) == [odd(0)]
     out.write_bytes(out.read_bytes()[:-4])
     assert append_rows(["\ud83d"], odd, out, needed=("answers",)) == [odd(0)]
+
+
+def test_questions_at_once_stand_in_order(tmp_path: Path) -> None:
+    questions = [str(place) for place in range(12)]
+    together = threading.Barrier(3, timeout=30)
+
+    def row(place: int) -> dict[str, Any]:
+        if place < 3:
+            together.wait()  # passes once three are under way
+        return {"question": questions[place], "answers": place}
+
+    out = tmp_path / "rows.jsonl"
+    rows = append_rows(questions, row, out, needed=("answers",), at_once=3)
+    assert [row["answers"] for row in rows] == list(range(12))
+    assert [json.loads(line) for line in whole_lines(out)] == rows
+
+
+def test_what_failed_at_once_is_done_again(tmp_path: Path) -> None:
+    out, broken, asked = tmp_path / "rows.jsonl", {5}, []
+
+    def row(place: int) -> dict[str, Any]:
+        asked.append(place)
+        if place in broken:
+            raise InvalidInput("broken")
+        return {"question": str(place), "answers": place}
+
+    questions = [str(place) for place in range(400)]
+    with pytest.raises(InvalidInput, match="broken"):
+        append_rows(questions, row, out, needed=("answers",), at_once=2)
+    assert [json.loads(line)["answers"] for line in whole_lines(out)] == list(range(5))
+    assert len(asked) < 400  # what had not begun was given up
+    broken.clear()
+    assert len(append_rows(questions, row, out, needed=("answers",), at_once=2)) == 400
+
+
+def test_one_at_a_time_stays_in_its_thread() -> None:
+    own = threading.get_ident()
+    assert set(in_order(lambda _: threading.get_ident(), range(5), 1)) == {own}
+    assert own not in set(in_order(lambda _: threading.get_ident(), range(5), 2))

@@ -1,6 +1,8 @@
 import json
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,23 @@ def test_a_drop_is_asked_again_with_another_seed() -> None:
     assert [options["seed"] for _, options in backend.asked] == [3, 4, 5]
     align("other", upstream, lambda q, p, s: s, rounds=1, then="stop")
     assert backend.asked[-1][1]["seed"] == 3
+
+
+def test_answers_in_several_threads_keep_their_own_seeds() -> None:
+    backend = FakeBackend("Bad. Good.")
+    upstream = upstream_from_backend(backend, seed=3)  # type: ignore[arg-type]
+    together = threading.Barrier(2, timeout=30)
+
+    def drop(question: str, prefix: str, sentence: str) -> str:
+        together.wait()  # both have asked, and none has asked again
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda q: align(q, upstream, drop, rounds=2, then="stop"), ("a", "b")))
+    seeds = {name: [] for name in ("a", "b")}
+    for messages, options in backend.asked:
+        seeds[messages[-1]["content"]].append(options["seed"])
+    assert seeds == {"a": [3, 4], "b": [3, 4]}
 
 
 def test_closing_the_steps_closes_the_back_end() -> None:

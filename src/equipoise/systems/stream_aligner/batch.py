@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def correct_file(
     corrector: Corrector,
     out: Path,
     *,
+    at_once: int = 1,
     advance: Callable[[], None] = lambda: None,
     **options: Any,
 ) -> list[dict[str, Any]]:
@@ -50,6 +52,7 @@ def correct_file(
         upstream: asked twice for each question: alone, and in the loop.
         corrector: reviews the sentences.
         out: JSONL of `question`, `answer`, `original`, `finish_reason` and `steps`.
+        at_once: questions under way at the same time, each in a thread.
         advance: called after every question.
         **options: of `align`.
 
@@ -66,7 +69,12 @@ def correct_file(
         return _row(questions[place], original, answer)
 
     return append_rows(
-        questions, write, out, needed=("answer", "original", "steps"), advance=advance
+        questions,
+        write,
+        out,
+        needed=("answer", "original", "steps"),
+        at_once=at_once,
+        advance=advance,
     )
 
 
@@ -113,6 +121,7 @@ def append_rows(
     *,
     needed: Sequence[str],
     sync: bool = True,
+    at_once: int = 1,
     advance: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Append a row for every question to `out`, each as soon as it is done.
@@ -123,6 +132,7 @@ def append_rows(
         out: JSONL; what it holds already is kept, an unfinished last line is written anew.
         needed: other fields of a row; a file of lines without them is none of this room's.
         sync: have every row on the disk before the next; without it a power cut loses some.
+        at_once: rows under way at the same time, each in a thread; they are appended in order.
         advance: called after every question.
 
     Returns:
@@ -135,11 +145,26 @@ def append_rows(
     rows = _finished(out, questions, needed)
     for _ in rows:
         advance()
-    for place in range(len(rows), len(questions)):
-        rows.append(write(place))
+    for row in in_order(write, range(len(rows), len(questions)), at_once):
+        rows.append(row)
         append_line(out, rows[-1], sync=sync)
         advance()
     return rows
+
+
+def in_order(work: Callable[[Any], Any], given: Iterable[Any], at_once: int) -> Iterator[Any]:
+    """Yield what `work` makes of each, in order, up to `at_once` of them in threads.
+
+    Where one fails, or the caller leaves, those that have not begun are given up.
+    """
+    if at_once == 1:
+        yield from map(work, given)
+        return
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        yield from pool.map(work, given)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def append_line(out: Path, record: Mapping[str, Any], *, sync: bool = True) -> None:

@@ -173,6 +173,7 @@ def correct(
     mode: str = "stream",
     rounds: int | None = None,
     max_tokens: int = 512,
+    requests: int = 8,
     seed: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
@@ -181,20 +182,22 @@ def correct(
     Args:
         questions: JSONL with `question` (or `prompt`).
         upstream: URL#MODEL, local:MODEL, transformers:PATH or replay:FILE.
-        corrector: identity, arithmetic, rules:FILE, or prompted:BACKEND.
+        corrector: identity, arithmetic, rules:FILE, model:RUN or prompted:BACKEND.
         out: JSONL of answers; what it holds already is kept.
         comparisons: also write the changed answers as comparison records.
         mode: stream, aligner, detect or off.
         rounds: sentences to review; all by default.
         max_tokens: longest answer.
+        requests: questions under way at the same time, where the upstream is a URL.
         seed: of sampled answers.
         device: where local models compute.
     """
     from equipoise.systems.stream_aligner import batch
     from equipoise.systems.stream_aligner.correctors import make_corrector
     from equipoise.systems.stream_aligner.loop import LoopOptions
-    from equipoise.systems.stream_aligner.upstreams import open_upstream
+    from equipoise.systems.stream_aligner.upstreams import at_once_of, open_upstream
 
+    at_once = at_once_of(upstream, requests)
     asked = batch.read_questions(questions)
     options = LoopOptions(mode=mode, rounds=rounds, speculate=True)
     places = {"device": device} if corrector.startswith("prompted:") else {}
@@ -213,6 +216,7 @@ def correct(
             source,
             review,
             out,
+            at_once=at_once,
             advance=bar.advance,
             mode=options.mode,
             rounds=options.rounds,

@@ -141,6 +141,7 @@ class StreamAlignerConfig(Config):
         smollm2_prompted: of them for the untrained, prompted model.
         file_tokens: longest answer to a question of the user's file.
         judge_tokens: longest answer of a model that judges.
+        file_requests: to a model behind a URL at the same time, answering or judging a file.
     """
 
     model: str = "smollm2-135m"
@@ -217,6 +218,7 @@ class StreamAlignerConfig(Config):
     smollm2_prompted: int = 8
     file_tokens: int = 512
     judge_tokens: int = 512
+    file_requests: int = 8
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {},

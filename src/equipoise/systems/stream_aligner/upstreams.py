@@ -1,5 +1,6 @@
 """Upstreams: whatever continues a begun answer, as the loop asks for it."""
 
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,12 +47,12 @@ def upstream_from_backend(
         for turn in ({"role": "user", "content": said}, {"role": "assistant", "content": reply})
     ]
     opening = [] if system is None else [{"role": "system", "content": system}]
-    asked: tuple[str, str, int] = ("", "", -1)
+    last = threading.local()  # an answer is written in one thread
 
     def upstream(question: str, prefix: str) -> Generator[str, None, str]:
-        nonlocal asked
-        attempt = asked[2] + 1 if asked[:2] == (question, prefix) else 0
-        asked = (question, prefix, attempt)
+        again = getattr(last, "asked", None) == (question, prefix)
+        attempt = last.attempt + 1 if again else 0
+        last.asked, last.attempt = (question, prefix), attempt
         left = max_tokens - (backend.count_tokens(prefix) if prefix else 0)
         if left < 1:
             return "length"
@@ -173,6 +174,24 @@ def open_upstream(
             temperature=temperature,
             seed=seed,
         )
+
+
+def at_once_of(spec: str | None, requests: int) -> int:
+    """Return how many requests to open at the same time: a model in this machine takes one.
+
+    Args:
+        spec: of an upstream or a judge; None for nobody to be asked.
+        requests: to a model behind a URL.
+
+    Raises:
+        InvalidInput: fewer than one request.
+
+    >>> at_once_of("local:smollm2-135m", 8), at_once_of("http://127.0.0.1:8000/v1#m", 8)
+    (1, 8)
+    """
+    if requests < 1:
+        raise InvalidInput(f"requests is {requests}; it must be >= 1")
+    return requests if (spec or "").startswith(("http:", "https:", "openai:")) else 1
 
 
 def backend_name(spec: str, what: str = "upstream") -> str:

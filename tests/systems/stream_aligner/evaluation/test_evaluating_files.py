@@ -1,4 +1,5 @@
 import json
+import threading
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +25,7 @@ class Model:
     spec = ""
     calls = 0
     breaks_at = 0
+    together: threading.Barrier | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -40,6 +42,8 @@ class Model:
         Model.calls += 1
         if Model.calls == Model.breaks_at:
             raise KeyboardInterrupt
+        if Model.together and not prefix:
+            Model.together.wait()
         asked = list(messages)[-1]["content"].removeprefix("What is ").removesuffix("?")
         left = int(asked.split(" + ")[0])
         if not prefix:
@@ -55,6 +59,8 @@ class Model:
         Model.calls += 1
         if Model.calls == Model.breaks_at:
             raise KeyboardInterrupt
+        if Model.together:
+            Model.together.wait()
         shown = list(messages)[-1]["content"]
         if "responseA:" not in shown:
             return Completion("Right: [[true]]", "stop", 1, 1)
@@ -70,7 +76,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> type[Model]:
         return Model()
 
     monkeypatch.setattr("equipoise.text.load_backend", load)
-    Model.spec, Model.calls, Model.breaks_at = "", 0, 0
+    Model.spec, Model.calls, Model.breaks_at, Model.together = "", 0, 0, None
     return Model
 
 
@@ -118,6 +124,24 @@ def test_a_judge_is_asked_in_both_orders(tmp_path: Path) -> None:
     assert Model.calls == 2
     assert Model.spec == "openai:http://host/v1#judge"
     assert len((tmp_path / "r" / "judgements-help.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_server_is_asked_several_things_at_once(tmp_path: Path, model: type[Model]) -> None:
+    file, options = write(tmp_path, GSM8K), {"score": "help,math", "methods": "raw,stream"}
+    alone = evaluate(file, judge="local:judge", out=tmp_path / "alone", **options)
+    model.together = threading.Barrier(2, timeout=30)  # nothing passes alone
+    found = evaluate(
+        file,
+        upstream="http://host/v1#model",
+        judge="http://host/v1#judge",
+        file_requests="2",
+        out=tmp_path / "together",
+        **options,
+    )
+    assert found["rows"] == alone["rows"]
+    with pytest.raises(InvalidInput, match="requests is 0; it must be >= 1"):
+        evaluate(file, file_requests="0", out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_an_interrupted_evaluation_goes_on(tmp_path: Path, model: type[Model]) -> None:

@@ -1,4 +1,5 @@
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -7,6 +8,7 @@ import pytest
 
 from equipoise.core.errors import InvalidInput
 from equipoise.systems.stream_aligner import compare_in_both_orders, parse_verdict
+from equipoise.systems.stream_aligner.batch import in_order
 from equipoise.systems.stream_aligner.evaluation.judging import compare_outcomes, judge_both_orders
 from equipoise.systems.stream_aligner.evaluation.prompted_judge import (
     MAX_CHARS,
@@ -137,6 +139,22 @@ def test_verdicts_are_kept_and_asked_for_once(tmp_path: Path) -> None:
     assert kept == ["second", "second", None]
     third = judge(lambda shown: "Better: [[responseA]]", kept=KeptVerdicts(file))
     assert third("?", "two", "one") is None  # unparsed, and a greedy judge would say it again
+
+
+def test_verdicts_asked_for_at_once_are_kept_whole(tmp_path: Path) -> None:
+    file, together = tmp_path / "verdicts.jsonl", threading.Barrier(4, timeout=30)
+
+    def reply(shown: str) -> str:
+        together.wait()
+        return prefers("good", "Better")(shown)
+
+    model = judge(reply, kept=KeptVerdicts(file), at_once=4)
+    pairs = [(str(place), "good", "bad") for place in range(20)]
+    assert list(in_order(lambda pair: model(*pair), pairs, model.at_once)) == ["first"] * 20
+    kept = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len({one["asked"] for one in kept}) == 20
+    silent = judge(lambda shown: "nothing", kept=KeptVerdicts(file))
+    assert [silent(*pair) for pair in pairs] == ["first"] * 20
 
 
 def test_progress_close_and_unknown_scores() -> None:

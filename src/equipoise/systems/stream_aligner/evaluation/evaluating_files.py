@@ -35,7 +35,12 @@ from equipoise.systems.stream_aligner.evaluation.files import (
     read_evaluation_file,
 )
 from equipoise.systems.stream_aligner.evaluation.prompted_judge import KeptVerdicts, PromptedJudge
-from equipoise.systems.stream_aligner.upstreams import backend_name, open_upstream, read_answers
+from equipoise.systems.stream_aligner.upstreams import (
+    at_once_of,
+    backend_name,
+    open_upstream,
+    read_answers,
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,8 @@ def evaluate_file(
     Args:
         plan: what to do.
         correctors: as in `answer_file`.
-        config: `file_tokens` and `judge_tokens` bound the answers.
+        config: `file_tokens` and `judge_tokens` bound the answers, `file_requests` what is asked
+            at the same time.
         preset: noted in the run.
         seed: of the questions drawn and of sampled answers.
         out: run folder.
@@ -104,6 +110,7 @@ def evaluate_file(
     asked = _asked(plan, read, seed)
     scores = _scores(plan, read.kind)
     _scorings(plan, read.kind, scores, None)
+    at_once_of(None, config.file_requests)
     with Run.create(
         "stream_aligner", "evaluate", config, preset=preset, seed=seed, folder=out
     ) as run:
@@ -114,7 +121,13 @@ def evaluate_file(
         ):
             file = run.path / "answers.jsonl"
             written = answer_file(
-                asked, upstream, correctors, plan.methods, file, advance=bar.advance
+                asked,
+                upstream,
+                correctors,
+                plan.methods,
+                file,
+                at_once=at_once_of(plan.upstream, config.file_requests),
+                advance=bar.advance,
             )
         with _judges(plan, config, scores, run.path, device) as judges:
             scorings = _scorings(plan, read.kind, scores, judges)
@@ -193,6 +206,7 @@ def _judges(
                 backend,
                 score,
                 max_tokens=config.judge_tokens,
+                at_once=at_once_of(plan.judge, config.file_requests),
                 kept=KeptVerdicts(folder / f"judgements-{score}.jsonl"),
                 advance=bar.advance,
             )

@@ -65,6 +65,7 @@ def answer_file(
     methods: Sequence[str],
     out: Path,
     *,
+    at_once: int = 1,
     advance: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Written]]:
     """Answer every question by every method; what `out` holds already is kept.
@@ -76,6 +77,7 @@ def answer_file(
             is not there), and `prompted` for the method of that name.
         methods: of `METHODS`; the raw answers are there in any case.
         out: JSONL, a line a question.
+        at_once: questions under way at the same time, each in a thread.
         advance: called after every question.
 
     Returns:
@@ -94,7 +96,13 @@ def answer_file(
     asked = [question.question for question in questions]
     # what no model wrote is soon reviewed again, so no row has to wait for the disk
     rows = append_rows(
-        asked, write, out, needed=("answers",), sync=upstream is not None, advance=advance
+        asked,
+        write,
+        out,
+        needed=("answers",),
+        sync=upstream is not None,
+        at_once=at_once,
+        advance=advance,
     )
     return [{name: Written(**told) for name, told in row["answers"].items()} for row in rows]
 

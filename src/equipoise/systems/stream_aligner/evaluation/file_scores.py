@@ -14,6 +14,7 @@ from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.stats import Interval, bootstrap_interval, cluster_groups, wilson_interval
 from equipoise.evaluation import classify_refusal, get_scorer
 from equipoise.evaluation.refusal import refusal_value
+from equipoise.systems.stream_aligner.batch import in_order
 from equipoise.systems.stream_aligner.evaluation.files import FileQuestion
 from equipoise.systems.stream_aligner.evaluation.judging import (
     Outcomes,
@@ -55,6 +56,11 @@ class Scoring:
     model: PromptedJudge | None = None
     value: Callable[[FileQuestion, str], float] | None = None
     applies: Callable[[FileQuestion], bool] = lambda question: True
+
+    @property
+    def at_once(self) -> int:
+        """How many pairs may be judged at the same time."""
+        return 1 if self.value is not None or self.model is None else self.model.at_once
 
     def outcomes(self, question: FileQuestion, raw: str, corrected: str) -> Outcomes:
         """Judge a pair in both orders; equal answers are a tie without being asked about."""
@@ -174,7 +180,9 @@ def _scored(
     asked = [questions[place] for place in places]
     raw = [written[place]["raw"].text for place in places]
     corrected = [written[place][method].text for place in places]
-    outcomes = [scoring.outcomes(*pair) for pair in zip(asked, raw, corrected)]
+    outcomes = list(
+        in_order(lambda pair: scoring.outcomes(*pair), zip(asked, raw, corrected), scoring.at_once)
+    )
     differ = [one.strip() != other.strip() for one, other in zip(raw, corrected)]
     row = _gain(f"{scoring.score}_", [q.question for q in asked], outcomes, differ)
     if scoring.score != "math":
@@ -185,9 +193,13 @@ def _scored(
         marks["accuracy"] = [value(q, text) == 1 for q, text in zip(asked, corrected)]
     if scoring.model is not None:
         model = scoring.model
-        marks["judge_accuracy"] = [
-            model.is_right(q.question, text, q.target) for q, text in zip(asked, corrected)
-        ]
+        marks["judge_accuracy"] = list(
+            in_order(
+                lambda pair: model.is_right(pair[0].question, pair[1], pair[0].target),
+                zip(asked, corrected),
+                model.at_once,
+            )
+        )
     for name, given in marks.items():
         told = [(q.question, mark) for q, mark in zip(asked, given) if mark is not None]
         row |= _share(name, told)

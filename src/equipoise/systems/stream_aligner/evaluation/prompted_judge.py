@@ -8,6 +8,7 @@ nor speaks in its place when the judge repeats it.
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,7 @@ class PromptedJudge:
     Attributes:
         backend: the model; `close` frees it.
         score: one of `SCORES`.
+        at_once: how many questions it may be asked at the same time, each in a thread.
         kept: verdicts by question, so that none is asked for twice.
     """
 
@@ -66,6 +68,7 @@ class PromptedJudge:
         *,
         max_tokens: int = 512,
         kept: "KeptVerdicts | None" = None,
+        at_once: int = 1,
         advance: Callable[[], None] = lambda: None,
     ) -> None:
         """Judge by a back end.
@@ -75,11 +78,13 @@ class PromptedJudge:
             score: `help`, `harm` or `math`.
             max_tokens: longest answer of the judge.
             kept: where verdicts are kept; only in memory by default.
+            at_once: how many questions the back end may be asked at the same time.
             advance: called after every verdict.
         """
         if score not in SCORES:
             raise unknown_name("score", score, SCORES)
         self.backend, self.score, self.max_tokens = backend, score, max_tokens
+        self.at_once = at_once
         self.kept, self._advance = kept or KeptVerdicts(), advance
 
     def __call__(self, question: str, first: str, second: str) -> str | None:
@@ -143,7 +148,7 @@ class KeptVerdicts:
     """Verdicts by what was asked, in a file where one is named.
 
     An interrupted evaluation does not ask for them again, and one that was not parsed is kept too:
-    a greedy judge would say the same.
+    a greedy judge would say the same. Threads may ask at the same time.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -153,6 +158,7 @@ class KeptVerdicts:
             InvalidInput: it holds something else.
         """
         self.file = file
+        self._writing = threading.Lock()
         self._known: dict[str, str | bool | None] = {}
         if file is not None:
             for number, line in enumerate(whole_lines(file), 1):
@@ -169,9 +175,11 @@ class KeptVerdicts:
         """Return the verdict on what was `asked`; `ask` is called where it is not known."""
         key = hashlib.sha256(asked.encode("utf-8", "backslashreplace")).hexdigest()
         if key not in self._known:
-            self._known[key] = ask()
-            if self.file is not None:
-                append_line(self.file, {"asked": key, "verdict": self._known[key]})
+            verdict = ask()
+            with self._writing:
+                self._known[key] = verdict
+                if self.file is not None:
+                    append_line(self.file, {"asked": key, "verdict": verdict})
         return self._known[key]
 
 
