@@ -14,6 +14,7 @@ from equipoise.core.stats import (
     bootstrap_interval,
     check_level,
     cluster_groups,
+    clustered_mean,
     paired_test,
     percentile_interval,
     sign_test,
@@ -194,3 +195,26 @@ def test_cluster_groups_in_order_of_appearance():
     groups = cluster_groups(["b", "a", "b", 3, "a"])
     assert [group.tolist() for group in groups] == [[0, 2], [1, 4], [3]]
     assert cluster_groups([]) == []
+
+
+def test_clusters_are_resampled_as_wholes():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=30)
+    whole = clustered_mean(values, range(30))
+    plain = bootstrap_interval(values)
+    repeated = clustered_mean(np.repeat(values, 9), np.repeat(range(30), 9).tolist())
+    for other in (plain, repeated):
+        assert (other.low, other.high) == pytest.approx((whole.low, whole.high), abs=1e-12)
+    assert bootstrap_interval(np.repeat(values, 9)).high < whole.high
+    # members weigh alike, so that large clusters weigh more
+    assert clustered_mean([1, 1, 1, 5], ["a", "a", "a", "b"]).estimate == 2
+    assert clustered_mean([True, False], ["a", "b"]).estimate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "clusters", "message"),
+    [([1.0], ["a", "b"], "1 values and 2 clusters"), ([], [], "at least one value")],
+)
+def test_clusters_that_do_not_fit(values, clusters, message):
+    with pytest.raises(InvalidInput, match=message):
+        clustered_mean(values, clusters)

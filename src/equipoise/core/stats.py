@@ -175,3 +175,24 @@ def cluster_groups(clusters: Sequence[object]) -> list[NDArray[np.int64]]:
     for position, cluster in enumerate(clusters):
         places.setdefault(cluster, []).append(position)
     return [np.asarray(group, dtype=np.int64) for group in places.values()]
+
+
+def clustered_mean(values: ArrayLike, clusters: Sequence[object], **options: Any) -> Interval:
+    """Return the mean of values (n,) with a bootstrap interval in which clusters are resampled.
+
+    Args:
+        values: one a member.
+        clusters: (n,) of each member; what belongs together (answers to one question) is drawn
+            together.
+        **options: of `bootstrap_interval`: `level`, `replicates`, `seed`.
+
+    >>> clustered_mean([0.0, 0.0, 1.0, 1.0], ["a", "a", "b", "b"])
+    Interval(estimate=0.5, low=0.0, high=1.0)
+    """
+    sample = as_floats("values", values)
+    if len(clusters) != len(sample):
+        raise InvalidInput(f"there are {len(sample)} values and {len(clusters)} clusters")
+    sums = [(sample[group].sum(), len(group)) for group in cluster_groups(clusters)]
+    return bootstrap_interval(
+        np.array(sums).reshape(-1, 2), lambda rows: rows[:, 0].sum() / rows[:, 1].sum(), **options
+    )

@@ -10,6 +10,7 @@ from equipoise.core.errors import InvalidInput
 from equipoise.systems.stream_aligner.config import DecoderShape
 from equipoise.systems.stream_aligner.networks.families import ByteNetwork, LanguageNetwork
 from equipoise.systems.stream_aligner.networks.interpreting import (
+    Examined,
     auc_interval,
     blocks_of,
     decode_steered,
@@ -153,16 +154,28 @@ def test_no_steering_decodes_as_the_corrector_does(network: ByteNetwork) -> None
 
 def test_auc_known_by_hand() -> None:
     labels = np.array([True, True, False, False])
-    assert auc_interval(np.array([3.0, 1.0, 2.0, 0.0]), labels).estimate == 0.75
-    assert auc_interval(np.zeros(4), labels).estimate == 0.5
-    perfect = auc_interval(np.array([3.0, 4.0, 2.0, 0.0]), labels)
+    assert auc_interval(np.array([3.0, 1.0, 2.0, 0.0]), labels, range(4)).estimate == 0.75
+    assert auc_interval(np.zeros(4), labels, range(4)).estimate == 0.5
+    perfect = auc_interval(np.array([3.0, 4.0, 2.0, 0.0]), labels, range(4))
     assert (perfect.estimate, perfect.low, perfect.high) == (1.0, 1.0, 1.0)
     rng = np.random.default_rng(0)
-    chance = auc_interval(rng.normal(size=400), np.arange(400) % 2 == 0)
+    chance = auc_interval(rng.normal(size=400), np.arange(400) % 2 == 0, range(400))
     assert chance.low < 0.5 < chance.high
     assert chance.high - chance.low < 0.15
     with pytest.raises(InvalidInput, match="rows of both kinds"):
-        auc_interval(np.zeros(2), np.array([True, True]))
+        auc_interval(np.zeros(2), np.array([True, True]), range(2))
+
+
+def test_rows_of_one_answer_count_once() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2 == 0
+    scores = rng.normal(size=40) + labels
+    alone = auc_interval(scores, labels, range(40))
+    of = np.repeat(range(40), 25)
+    copies = auc_interval(scores[of], labels[of], of.tolist())
+    assert (copies.low, copies.high) == pytest.approx((alone.low, alone.high))
+    taken_apart = auc_interval(scores[of], labels[of], range(1000))
+    assert taken_apart.high - taken_apart.low < 0.4 * (alone.high - alone.low)
 
 
 def test_probes_find_the_layer_that_knows_and_its_direction() -> None:
@@ -171,7 +184,9 @@ def test_probes_find_the_layer_that_knows_and_its_direction() -> None:
     states, fresh_states = rng.normal(size=(80, 3, 6)), rng.normal(size=(60, 3, 6))
     states[edits, 1, 2] += 8.0
     fresh_states[fresh, 1, 2] += 8.0
-    probes = probe_layers(states, edits, fresh_states, fresh, 0)
+    answers, fresh_answers = [str(place // 4) for place in range(80)], list(map(str, range(60)))
+    unseen = Examined(fresh_states, fresh, fresh_answers)
+    probes = probe_layers(Examined(states, edits, answers), unseen, 0)
     assert [probe.layer for probe in probes] == [0, 1, 2]
     assert max(probes, key=lambda probe: probe.validated).layer == 1
     assert probes[1].auc.estimate > 0.99
@@ -179,5 +194,19 @@ def test_probes_find_the_layer_that_knows_and_its_direction() -> None:
     expected = states[edits, 1].mean(axis=0) - states[~edits, 1].mean(axis=0)
     assert np.allclose(probes[1].direction, expected)
     assert abs(probes[1].direction[2] - 8.0) < 1.0
-    with pytest.raises(InvalidInput, match="two edits and two copies at least, got 0"):
-        probe_layers(states, np.ones(80, dtype=bool), fresh_states, fresh, 0)
+    with pytest.raises(InvalidInput, match="got one of them in 0"):
+        probe_layers(Examined(states, np.ones(80, dtype=bool), answers), unseen, 0)
+    with pytest.raises(InvalidInput, match="got one of them in 1"):
+        probe_layers(Examined(states, edits, ["one answer"] * 80), unseen, 0)
+
+
+def test_folds_do_not_tell_answers_by_heart() -> None:
+    # a mark of the answer, and a label that is the answer's: known answers are told, new ones not
+    rng = np.random.default_rng(1)
+    answers = np.repeat(np.arange(30), 8)
+    edits = (rng.permutation(30) % 2 == 0)[answers]
+    states = np.eye(30)[answers][:, None, :] + 0.01 * rng.normal(size=(240, 1, 30))
+    known = Examined(states, edits, [str(answer) for answer in answers])
+    (probe,) = probe_layers(known, known, 0)
+    assert probe.validated < 0.7
+    assert probe.auc.estimate > 0.99

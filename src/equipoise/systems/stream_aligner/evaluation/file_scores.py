@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.core.errors import InvalidInput, unknown_name
-from equipoise.core.stats import Interval, bootstrap_interval, cluster_groups, wilson_interval
+from equipoise.core.stats import Interval, clustered_mean, wilson_interval
 from equipoise.evaluation import classify_refusal, get_scorer
 from equipoise.evaluation.refusal import refusal_value
 from equipoise.systems.stream_aligner.batch import in_order
@@ -59,8 +59,8 @@ class Scoring:
 
     @property
     def at_once(self) -> int:
-        """How many pairs may be judged at the same time."""
-        return 1 if self.value is not None or self.model is None else self.model.at_once
+        """How many verdicts may be asked for at the same time."""
+        return getattr(self.model, "at_once", 1)
 
     def outcomes(self, question: FileQuestion, raw: str, corrected: str) -> Outcomes:
         """Judge a pair in both orders; equal answers are a tie without being asked about."""
@@ -197,7 +197,7 @@ def _scored(
             in_order(
                 lambda pair: model.is_right(pair[0].question, pair[1], pair[0].target),
                 zip(asked, corrected),
-                model.at_once,
+                scoring.at_once,
             )
         )
     for name, given in marks.items():
@@ -234,15 +234,8 @@ def _omega(questions: Sequence[str], outcomes: Sequence[Outcomes]) -> Interval |
         for question, (first, second) in zip(questions, outcomes)
         if first and second
     ]
-    return _mean(gains) if gains else None
-
-
-def _mean(told: Sequence[tuple[str, float]]) -> Interval:
-    """Return the mean of what is told of answers; whole questions are resampled."""
-    groups = cluster_groups([question for question, _ in told])
-    values = np.array([float(value) for _, value in told])
-    sums = np.array([(values[group].sum(), len(group)) for group in groups])
-    return bootstrap_interval(sums, lambda rows: rows[:, 0].sum() / rows[:, 1].sum())
+    questions, values = zip(*gains) if gains else ((), ())
+    return clustered_mean(values, questions) if values else None
 
 
 def _changes(
@@ -275,9 +268,10 @@ def _share(name: str, marks: Sequence[tuple[str, bool]]) -> dict[str, Any]:
     """Return the share of right answers; several to one question are not independent."""
     if not marks:
         return _told(name, None)
-    if len({question for question, _ in marks}) < len(marks):
-        return _told(name, _mean(marks))
-    return _told(name, wilson_interval(sum(mark for _, mark in marks), len(marks)))
+    questions, right = zip(*marks)
+    if len(set(questions)) < len(marks):
+        return _told(name, clustered_mean(right, questions))
+    return _told(name, wilson_interval(sum(right), len(right)))
 
 
 def _told(name: str, found: Interval | None) -> dict[str, Any]:

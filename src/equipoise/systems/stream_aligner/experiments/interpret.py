@@ -5,10 +5,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from equipoise.core.errors import InvalidInput
-from equipoise.core.stats import bootstrap_interval
+from equipoise.core.stats import clustered_mean
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 from equipoise.systems.stream_aligner.evaluation.text import edit_distance
 from equipoise.systems.stream_aligner.experiments.training import (
@@ -20,6 +19,7 @@ from equipoise.systems.stream_aligner.experiments.training import (
 )
 from equipoise.systems.stream_aligner.networks.batches import fit_prompt
 from equipoise.systems.stream_aligner.networks.interpreting import (
+    Examined,
     Probe,
     decode_steered,
     hidden_states,
@@ -49,7 +49,7 @@ def run_interpret(
     something already.
     Probes learn from training rows, where the layer for steering is chosen too, by their folds; all
     figures are of fresh rows that no training had. Edit ratio: characters of changed words over
-    those of the sentence, at most 1.
+    those of the sentence, at most 1. Intervals draw whole answers.
     """
     short, rows, fresh = _rows(config, seed)
     table, steering, lines = [], [], {}
@@ -171,10 +171,14 @@ def _probe(
     seed: int,
 ) -> list[Probe]:
     known, unseen = (
-        hidden_states(corrector.network, [_prompt(corrector, row)[0] for row in group])
+        Examined(
+            hidden_states(corrector.network, [_prompt(corrector, row)[0] for row in group]),
+            np.array([row.correction != row.last for row in group]),
+            [row.question for row in group],
+        )
         for group in (rows, fresh)
     )
-    return probe_layers(known, _edits(rows), unseen, _edits(fresh), seed)
+    return probe_layers(known, unseen, seed)
 
 
 def _untrained_rows(
@@ -194,10 +198,6 @@ def _untrained_rows(
     return [_probe_row("none: an untrained network", probe, -1) for probe in probes]
 
 
-def _edits(rows: Sequence[CorrectionRow]) -> NDArray[np.bool_]:
-    return np.array([row.correction != row.last for row in rows])
-
-
 def _steer(
     corrector: "ModelCorrector", rows: Sequence[CorrectionRow], probe: Probe, coefficient: float
 ) -> dict[str, float]:
@@ -209,7 +209,7 @@ def _steer(
         said = network.tokenizer.decode(tokens).strip()
         ratios.append(min(1.0, edit_distance(row.last, said)))
         changed.append(said != row.last)
-    mean = bootstrap_interval(ratios)
+    mean = clustered_mean(ratios, [row.question for row in rows])
     return {
         "coefficient": coefficient,
         "edit_ratio": mean.estimate,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise.core.errors import InvalidInput
-from equipoise.core.stats import Interval, percentile_interval
+from equipoise.core.stats import Interval, cluster_groups, percentile_interval
 from equipoise.systems.stream_aligner.copying import copy_decode_tail
 
 if TYPE_CHECKING:
@@ -180,46 +180,61 @@ class Probe:
     direction: NDArray[np.float64]
 
 
-def probe_layers(
-    states: NDArray[np.float64],
-    edits: NDArray[np.bool_],
-    fresh_states: NDArray[np.float64],
-    fresh_edits: NDArray[np.bool_],
-    seed: int,
-) -> list[Probe]:
+@dataclass(frozen=True)
+class Examined:
+    """What a network holds at the last token of prompts.
+
+    Attributes:
+        states: (N, layers + 1, W), of `hidden_states`.
+        edits: (N,) whether the teacher edits.
+        answers: (N,) which answer each sentence is of; these are not independent.
+    """
+
+    states: NDArray[np.float64]
+    edits: NDArray[np.bool_]
+    answers: Sequence[str]
+
+    def fewest_answers(self) -> int:
+        """Return how many answers hold an edit, or a copy, where these are fewer."""
+        kinds = (self.edits, ~self.edits)
+        return min(len({a for a, held in zip(self.answers, kind) if held}) for kind in kinds)
+
+
+def probe_layers(known: Examined, fresh: Examined, seed: int) -> list[Probe]:
     """Fit one L2 logistic regression a layer, on standardised states, and score fresh rows.
 
     Args:
-        states: (N, layers + 1, W) of training rows.
-        edits: (N,) whether the teacher edits them.
-        fresh_states: (M, layers + 1, W).
-        fresh_edits: (M,).
+        known: training rows; an answer is in one fold as a whole.
+        fresh: rows that no training had.
         seed: of folds and bootstrap.
 
     Raises:
-        InvalidInput: fewer than two edits or two copies on either side.
+        InvalidInput: edits or copies in fewer than two answers on either side.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    fewest = min(_fewest(edits), _fewest(fresh_edits))
+    fewest = min(known.fewest_answers(), fresh.fewest_answers())
     if fewest < 2:
-        raise InvalidInput(f"a probe needs two edits and two copies at least, got {fewest} of one")
-    folds = StratifiedKFold(min(FOLDS, _fewest(edits)), shuffle=True, random_state=seed)
-    probes = []
-    for layer in range(states.shape[1]):
-        here, model = states[:, layer], make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
-        held_out = np.asarray(
-            cross_val_predict(model, here, edits, cv=folds, method="decision_function"), np.float64
+        raise InvalidInput(
+            f"a probe needs edits and copies in two answers at least, got one of them in {fewest}"
         )
-        scores = model.fit(here, edits).decision_function(fresh_states[:, layer])
+    count, edits = min(FOLDS, known.fewest_answers()), known.edits
+    folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
+    fit = {"groups": known.answers, "cv": folds, "method": "decision_function"}
+    probes = []
+    for layer in range(known.states.shape[1]):
+        here = known.states[:, layer]
+        held_out = np.asarray(cross_val_predict(model, here, edits, **fit), np.float64)
+        scores = model.fit(here, edits).decision_function(fresh.states[:, layer])
         probes.append(
             Probe(
                 layer,
-                auc_interval(held_out, edits, seed).estimate,
-                auc_interval(scores, fresh_edits, seed),
+                auc_interval(held_out, edits, known.answers, seed).estimate,
+                auc_interval(scores, fresh.edits, fresh.answers, seed),
                 here[edits].mean(axis=0) - here[~edits].mean(axis=0),
             )
         )
@@ -227,28 +242,36 @@ def probe_layers(
 
 
 def auc_interval(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_], seed: int = 0
+    scores: NDArray[np.float64],
+    positive: NDArray[np.bool_],
+    clusters: Sequence[object],
+    seed: int = 0,
 ) -> Interval:
-    """Return the area under the ROC curve with a 95 % bootstrap interval, classes apart.
+    """Return the area under the ROC curve with a 95 % bootstrap interval.
 
-    >>> auc_interval(np.array([1.0, 3.0, 2.0]), np.array([False, True, True])).estimate
+    Args:
+        scores: (N,).
+        positive: (N,).
+        clusters: (N,) of the rows; they are drawn as wholes, and draws of one kind alone left out.
+        seed: of the draws.
+
+    >>> auc_interval(np.array([1.0, 3.0, 2.0]), np.array([False, True, True]), "aab").estimate
     1.0
     """
     high, low = np.asarray(scores)[positive], np.asarray(scores)[~positive]
     if not (high.size and low.size):
         raise InvalidInput("an AUC needs rows of both kinds")
     wins = (high[:, None] > low) + 0.5 * (high[:, None] == low)
-    rng = np.random.default_rng(seed)
-    drawn = [
-        rng.multinomial(size, np.full(size, 1 / size), size=_REPLICATES) / size
-        for size in (high.size, low.size)
-    ]
-    samples = np.einsum("rl,rl->r", drawn[0] @ wins, drawn[1])
+    groups = cluster_groups(clusters)
+    place = np.empty(len(positive), dtype=np.int64)
+    for number, group in enumerate(groups):
+        place[group] = number
+    share = np.full(len(groups), 1 / len(groups))
+    drawn = np.random.default_rng(seed).multinomial(len(groups), share, size=_REPLICATES)
+    above, below = drawn[:, place[positive]], drawn[:, place[~positive]]
+    pairs = above.sum(axis=1) * below.sum(axis=1)
+    samples = np.einsum("rl,rl->r", above @ wins, below)[pairs > 0] / pairs[pairs > 0]
     area = float(wins.mean())
     ends = percentile_interval(samples, area)
     # the samples of a constant score differ from it by rounding
     return Interval(area, min(area, float(ends.low)), max(area, float(ends.high)))
-
-
-def _fewest(edits: NDArray[np.bool_]) -> int:
-    return int(min(edits.sum(), (~edits).sum()))
