@@ -51,6 +51,7 @@ class LoopOptions:
         on_failure: `closed` (end, the sentence is not shown), `open` (show it, unreviewed) or
             `static` (show `static_text`, then end).
         static_text: what `static` shows.
+        whole: the answer is one segment in any mode.
     """
 
     mode: str = "stream"
@@ -62,6 +63,7 @@ class LoopOptions:
     join: str = "exact"
     on_failure: str = "closed"
     static_text: str = ""
+    whole: bool = False
 
     def __post_init__(self) -> None:
         for kind, value, valid in (
@@ -205,7 +207,7 @@ def review_loop(
 
 
 class _Whole:
-    """Cuts nothing: the whole stream is one segment (aligner mode)."""
+    """Cuts nothing: the whole stream is one segment."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
@@ -358,7 +360,7 @@ class _Loop:
     def _start(self) -> Requests:
         """Ask the upstream to continue; whitespace at the prefix's end is held back from it."""
         options = self.options
-        whole = options.mode == "aligner" and options.rounds != 0
+        whole = (options.whole or options.mode == "aligner") and options.rounds != 0
         self._cutter = _Whole() if whole else Segmenter(max_chars=options.max_chars)
         self._pending.clear()
         self._unused, self._reason, self._open = 0, None, True

@@ -76,6 +76,29 @@ def test_detecting_does_not_wait_for_a_corrector():
     asyncio.run(work())
 
 
+@pytest.mark.parametrize(
+    ("policy", "asked", "edits"),
+    [("whole", ['{"a": "One. Two."}'], 1), ("pass", [], 0)],
+)
+def test_detecting_sees_json_as_one_segment(policy, asked, edits):
+    seen = []
+
+    def louder(question, prefix, sentence):
+        seen.append(sentence)
+        return sentence.replace("One", "ONE")
+
+    async def work():
+        text = '{"a": "One. Two."}'
+        async with proxied(saying(text), louder, mode="detect", json_mode=policy) as proxy:
+            whole = (await proxy.chat(response_format={"type": "json_object"})).json()
+            assert whole["choices"][0]["message"]["content"] == text
+            assert whole["choices"][0]["finish_reason"] == "stop"
+            assert whole["equipoise"]["edits"] == edits
+
+    asyncio.run(work())
+    assert seen == asked
+
+
 @pytest.mark.parametrize("mode", ["detect", "off"])
 def test_a_stop_string_ends_the_answer_and_is_not_shown(mode):
     pieces = ["One. T", "wo. ST", "OP Three."]

@@ -3,10 +3,19 @@
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from equipoise.systems.stream_aligner.correction import Correction, settled
-from equipoise.systems.stream_aligner.loop import Answer, End, Failure, Review, Step, review_loop
+from equipoise.systems.stream_aligner.loop import (
+    Answer,
+    End,
+    Failure,
+    LoopOptions,
+    Review,
+    Step,
+    review_loop,
+)
 from equipoise.systems.stream_aligner.proxy.chat_wire import AnswerRequest
 from equipoise.systems.stream_aligner.proxy.costs import VERDICTS, AnswerCosts
 from equipoise.systems.stream_aligner.proxy.driving import drive
@@ -61,7 +70,7 @@ class AnswerSession:
         self._reviewer, self._recorder, self._put = settings.reviewer, recorder, put
         self._opened, self._key_env = opened, key_env
         self._whole_json = request.json_mode and self._config.json_mode == "whole"
-        self._options = self._config.loop_options(self._mode())
+        self._options = self._loop_options()
         self._at_once = self._options.mode in _AT_ONCE
         self._shown = StopScanner(request.stop)
         self._thoughts = Segmenter(max_chars=self._config.max_chars)
@@ -73,12 +82,15 @@ class AnswerSession:
         self._costs = AnswerCosts()
         self._begin_stream()
 
-    def _mode(self) -> str:
-        """JSON is reviewed as one segment, or not at all."""
-        mode = self._config.mode
-        if not self._request.json_mode or mode in ("off", "detect"):
-            return mode
-        return "aligner" if self._whole_json else "off"
+    def _loop_options(self) -> LoopOptions:
+        """Return how the answer is reviewed; JSON is one segment, or not reviewed at all."""
+        options = self._config.loop_options()
+        if not self._request.json_mode or options.mode == "off":
+            return options
+        if not self._whole_json:
+            return replace(options, mode="off")
+        mode = "detect" if options.mode == "detect" else "aligner"
+        return replace(options, mode=mode, whole=True)
 
     def _may_restart(self) -> bool:
         return self._upstream.induction and not self._calls_passed
@@ -195,7 +207,7 @@ class AnswerSession:
     def _reviews_more(self) -> bool:
         """Return whether the sentence that is being written will be reviewed."""
         rounds = self._options.rounds
-        single = self._options.mode in ("stream", "detect")
+        single = self._options.mode in ("stream", "detect") and not self._options.whole
         return single and (rounds is None or self._reviewed < rounds)
 
     async def _pass_at_once(self, part: UpstreamPart) -> bool:

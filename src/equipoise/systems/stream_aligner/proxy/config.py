@@ -111,10 +111,10 @@ class ProxyConfig:
         if self.port > 65535:
             raise InvalidInput(f"port is {self.port}; it must lie between 0 and 65535")
 
-    def loop_options(self, mode: str | None = None) -> LoopOptions:
-        """Return the loop's options; `mode` replaces the configured one."""
+    def loop_options(self) -> LoopOptions:
+        """Return the loop's options."""
         return LoopOptions(
-            mode=mode or self.mode,
+            mode=self.mode,
             rounds=self.rounds,
             speculate=self.speculate,
             max_segments=10**9,  # an answer ends where the upstream ends it, not at a round count
