@@ -1,6 +1,7 @@
 """What a person sees while something runs: one-line notes and progress, on standard error."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,15 +46,17 @@ class _PlainProgress:
 
     def __init__(self, description: str, total: float | None) -> None:
         self._description, self._total, self._done = description, total, 0.0
+        self._turn = threading.Lock()
         self._last = time.monotonic()
         note(f"{description} ...")
 
     def advance(self, n: float = 1) -> None:
-        self._done += n
-        if time.monotonic() - self._last >= 10.0:
-            self._last = time.monotonic()
-            of = f" of {self._total:g}" if self._total else ""
-            note(f"{self._description}: {self._done:g}{of}")
+        with self._turn:
+            self._done += n
+            if time.monotonic() - self._last >= 10.0:
+                self._last = time.monotonic()
+                of = f" of {self._total:g}" if self._total else ""
+                note(f"{self._description}: {self._done:g}{of}")
 
     def describe(self, text: str) -> None:
         self._description = text

@@ -17,7 +17,7 @@ from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.systems.rflaf import RFLAFClassifier, RFLAFRegressor, fit_shards
 from equipoise.systems.rflaf.shards import _on_ray
 
-pytestmark = pytest.mark.standard
+pytestmark = [pytest.mark.standard, pytest.mark.timeout(900)]  # waiting for the lock included
 
 X, Y = make_friedman1(160, n_features=5, noise=0.5, random_state=0)
 LABELS = np.array(["a", "b", "c"])[np.digitize(Y, np.quantile(Y, [0.3, 0.7]))]
@@ -44,7 +44,7 @@ def settings():
     One process of the tests at a time: clusters that start and stop beside each other end the
     processes that use them.
     """
-    alone = FileLock(Path(tempfile.gettempdir()) / "equipoise-tests-of-ray.lock")
+    alone = FileLock(Path(tempfile.gettempdir()) / f"equipoise-{os.getuid()}-tests-of-ray.lock")
     with alone, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")

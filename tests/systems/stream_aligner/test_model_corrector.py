@@ -129,6 +129,26 @@ def test_threads_take_turns() -> None:
     assert said == {name: corrector()("Hello?", "So.", s) for name, s in enumerate(asked)}
 
 
+class _Hasty:
+    """A lock; whoever gives it back finds that another has just left a result of its own."""
+
+    def __init__(self, review: ModelCorrector) -> None:
+        self.review = review
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        self.review.last = None
+
+
+@pytest.mark.standard
+def test_a_result_is_ones_own() -> None:
+    review = corrector()
+    review._turn = _Hasty(review)  # type: ignore[assignment]
+    assert review("Hello?", "", "It snows.") == Correction("It rains.", "edit")
+
+
 def scripted(said: list[int]) -> Callable[..., Any]:
     """A network's `extend` that writes `said` behind the prompt, whatever it reads."""
     import numpy as np

@@ -17,6 +17,7 @@ from equipoise.systems.stream_aligner import (
     upstream_from_backend,
 )
 from equipoise.systems.stream_aligner.upstreams import (
+    at_once_of,
     open_upstream,
     read_answers,
     scripted_upstream,
@@ -105,6 +106,18 @@ def test_answers_in_several_threads_keep_their_own_seeds() -> None:
     for messages, options in backend.asked:
         seeds[messages[-1]["content"]].append(options["seed"])
     assert seeds == {"a": [3, 4], "b": [3, 4]}
+
+
+def test_as_many_questions_at_once_as_all_can_bear() -> None:
+    class Few:
+        answers_at_once = 4
+
+    url = "https://host/v1#m"
+    assert [at_once_of(spec, 8) for spec in (url, "openai:" + url, "local:m", None)] == [8, 8, 1, 1]
+    assert at_once_of(url, 8, [Few(), str]) == 4
+    assert at_once_of(url, 2, [Few()]) == 2
+    with pytest.raises(InvalidInput, match="requests is 0"):
+        at_once_of("local:m", 0)
 
 
 def test_closing_the_steps_closes_the_back_end() -> None:

@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def correct_file(
     advance: Callable[[], None] = lambda: None,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Answer every question raw and reviewed, and append each to `out` as soon as it is done.
+    """Answer every question raw and reviewed, and append each to `out` in order.
 
     What `out` holds already is kept, an unfinished last line is written anew, so that a killed run
     continued by the same call ends with the same file.
@@ -124,7 +125,7 @@ def append_rows(
     at_once: int = 1,
     advance: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
-    """Append a row for every question to `out`, each as soon as it is done.
+    """Append a row for every question to `out`, each as soon as it and those before it are done.
 
     Args:
         questions: in order.
@@ -152,19 +153,28 @@ def append_rows(
     return rows
 
 
-def in_order(work: Callable[[Any], Any], given: Iterable[Any], at_once: int) -> Iterator[Any]:
+def in_order(
+    work: Callable[[Any], Any], given: Iterable[Any], at_once: int
+) -> Generator[Any, None, None]:
     """Yield what `work` makes of each, in order, up to `at_once` of them in threads.
 
-    Where one fails, or the caller leaves, those that have not begun are given up.
+    At most twice as many are begun and not yet yielded. Where one fails, or the caller leaves, the
+    others are lost, and those under way are not waited for.
     """
     if at_once == 1:
         yield from map(work, given)
         return
     pool = ThreadPoolExecutor(at_once)
+    begun: deque[Future[Any]] = deque()
     try:
-        yield from pool.map(work, given)
+        for one in given:
+            begun.append(pool.submit(work, one))
+            if len(begun) == 2 * at_once:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=not begun, cancel_futures=True)
 
 
 def append_line(out: Path, record: Mapping[str, Any], *, sync: bool = True) -> None:

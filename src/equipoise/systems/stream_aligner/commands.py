@@ -197,7 +197,7 @@ def correct(
     from equipoise.systems.stream_aligner.loop import LoopOptions
     from equipoise.systems.stream_aligner.upstreams import at_once_of, open_upstream
 
-    at_once = at_once_of(upstream, requests)
+    at_once_of(None, requests)  # refuses what is no count before anything else is done
     asked = batch.read_questions(questions)
     options = LoopOptions(mode=mode, rounds=rounds, speculate=True)
     places = {"device": device} if corrector.startswith("prompted:") else {}
@@ -208,7 +208,9 @@ def correct(
     place = out.with_name(f"{out.name}.settings.json")
     batch.keep_settings(place, settings, f"{out} holds answers")
     with (
-        open_upstream(upstream, max_tokens=max_tokens, seed=seed, device=device) as source,
+        open_upstream(
+            upstream, max_tokens=max_tokens, seed=seed, device=device, requests=requests
+        ) as source,
         progress("questions", len(asked)) as bar,
     ):
         rows = batch.correct_file(
@@ -216,7 +218,7 @@ def correct(
             source,
             review,
             out,
-            at_once=at_once,
+            at_once=at_once_of(upstream, requests, [review]),
             advance=bar.advance,
             mode=options.mode,
             rounds=options.rounds,

@@ -102,14 +102,14 @@ class ModelCorrector:
                 return Correction(sentence, "copy", NOTE)
             session = self._session(self._sessions, question, prompt)
             known = session.tokens_read
-            self.last = copy_decode_tail(
+            said = self.last = copy_decode_tail(
                 session.tail, prompt, draft, self.network.tokenizer.end_id, max_new_tokens=limit
             )
-            self.passes += self.last.passes
+            self.passes += said.passes
             self.meter.tokens = session.tokens_read - known
-        if len(self.last.tokens) == limit and not self.last.is_copy:
+        if len(said.tokens) == limit and not said.is_copy:
             raise RunFailed(f"the correction of a sentence did not end within {limit} tokens")
-        return self._read(self.last.tokens, sentence)
+        return self._read(said.tokens, sentence)
 
     def anticipate(self, question: str, prefix: str, begun: str) -> None:
         """Read question, prefix and the beginning of a sentence that is still being written.

@@ -1,7 +1,7 @@
 """Upstreams: whatever continues a begun answer, as the loop asks for it."""
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,6 +141,7 @@ def open_upstream(
     max_tokens: int = 512,
     temperature: float = 0.0,
     seed: int | None = None,
+    requests: int = 8,
     **options: Any,
 ) -> Iterator[TextUpstream]:
     """Open the upstream that `spec` names, for the length of a `with` block.
@@ -150,6 +151,7 @@ def open_upstream(
             `transformers:PATH`, or `replay:FILE` (stored answers). The back ends' own spellings
             `openai:` and `llamacpp:` are understood as well.
         system, examples, max_tokens, temperature, seed: as in `upstream_from_backend`.
+        requests: open at the same time, to a URL.
         **options: of `load_backend`.
     """
     from equipoise.text import load_backend
@@ -165,7 +167,8 @@ def open_upstream(
 
         yield scripted_upstream(find)
         return
-    with load_backend(backend_name(spec), **options) as backend:
+    name = backend_name(spec)
+    with load_backend(name, **options, **connections(name, requests)) as backend:
         yield upstream_from_backend(
             backend,
             system=system,
@@ -176,12 +179,18 @@ def open_upstream(
         )
 
 
-def at_once_of(spec: str | None, requests: int) -> int:
-    """Return how many requests to open at the same time: a model in this machine takes one.
+def connections(name: str, requests: int) -> dict[str, Any]:
+    """Return the option of `load_backend` that lets a back end open so many requests."""
+    return {"concurrency": requests} if name.startswith("openai:") else {}
+
+
+def at_once_of(spec: str | None, requests: int, correctors: Iterable[object] = ()) -> int:
+    """Return how many questions to ask at the same time: a model in this machine takes one.
 
     Args:
         spec: of an upstream or a judge; None for nobody to be asked.
         requests: to a model behind a URL.
+        correctors: of the answers; one that keeps the reading of a few is asked for no more.
 
     Raises:
         InvalidInput: fewer than one request.
@@ -191,7 +200,9 @@ def at_once_of(spec: str | None, requests: int) -> int:
     """
     if requests < 1:
         raise InvalidInput(f"requests is {requests}; it must be >= 1")
-    return requests if (spec or "").startswith(("http:", "https:", "openai:")) else 1
+    if not (spec or "").startswith(("http:", "https:", "openai:")):
+        return 1
+    return min([requests, *(getattr(one, "answers_at_once", requests) for one in correctors)])
 
 
 def backend_name(spec: str, what: str = "upstream") -> str:

@@ -26,6 +26,7 @@ class Model:
     calls = 0
     breaks_at = 0
     together: threading.Barrier | None = None
+    options: Mapping[str, Any] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +73,7 @@ class Model:
 @pytest.fixture(autouse=True)
 def model(monkeypatch: pytest.MonkeyPatch) -> type[Model]:
     def load(spec: str, **options: Any) -> Model:
-        Model.spec = spec
+        Model.spec, Model.options = spec, options
         return Model()
 
     monkeypatch.setattr("equipoise.text.load_backend", load)
@@ -139,6 +140,7 @@ def test_a_server_is_asked_several_things_at_once(tmp_path: Path, model: type[Mo
         **options,
     )
     assert found["rows"] == alone["rows"]
+    assert model.options["concurrency"] == 2
     with pytest.raises(InvalidInput, match="requests is 0; it must be >= 1"):
         evaluate(file, file_requests="0", out=tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -1,12 +1,13 @@
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from equipoise.core.errors import InvalidInput
+from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.systems.stream_aligner import compare_in_both_orders, parse_verdict
 from equipoise.systems.stream_aligner.batch import in_order
 from equipoise.systems.stream_aligner.evaluation.judging import compare_outcomes, judge_both_orders
@@ -155,6 +156,36 @@ def test_verdicts_asked_for_at_once_are_kept_whole(tmp_path: Path) -> None:
     assert len({one["asked"] for one in kept}) == 20
     silent = judge(lambda shown: "nothing", kept=KeptVerdicts(file))
     assert [silent(*pair) for pair in pairs] == ["first"] * 20
+
+
+def test_threads_that_ask_the_same_get_one_verdict(tmp_path: Path) -> None:
+    file, begun, go = tmp_path / "verdicts.jsonl", threading.Event(), threading.Event()
+    asked = []
+    kept = KeptVerdicts(file)
+
+    def ask() -> str:
+        asked.append(1)
+        begun.set()
+        go.wait(30)
+        return "first" if len(asked) == 1 else "second"
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(kept.get, "the same", ask) for _ in range(4)]
+        assert begun.wait(30)
+        go.set()
+        assert {one.result() for one in found} == {"first"}
+    assert len(asked) == len(file.read_text().splitlines()) == 1
+
+
+def test_what_could_not_be_asked_is_asked_again() -> None:
+    kept = KeptVerdicts()
+
+    def fail() -> str:
+        raise RunFailed("down")
+
+    with pytest.raises(RunFailed, match="down"):
+        kept.get("the same", fail)
+    assert kept.get("the same", lambda: "tie") == "tie"
 
 
 def test_progress_close_and_unknown_scores() -> None:

@@ -210,3 +210,16 @@ def test_folds_do_not_tell_answers_by_heart() -> None:
     (probe,) = probe_layers(known, known, 0)
     assert probe.validated < 0.7
     assert probe.auc.estimate > 0.99
+
+
+def test_too_few_answers_for_the_folds_are_refused() -> None:
+    edits = np.array([1, 1, 0, 1, 1, 0, 0], dtype=bool)
+    known = Examined(np.arange(7.0).reshape(7, 1, 1), edits, list("0011122"))
+    refused = 0
+    for seed in range(10):
+        try:
+            probe_layers(known, known, seed)
+        except InvalidInput as error:
+            assert "more answers" in str(error)  # noqa: PT017
+            refused += 1
+    assert refused

@@ -38,6 +38,7 @@ from equipoise.systems.stream_aligner.evaluation.prompted_judge import KeptVerdi
 from equipoise.systems.stream_aligner.upstreams import (
     at_once_of,
     backend_name,
+    connections,
     open_upstream,
     read_answers,
 )
@@ -126,7 +127,7 @@ def evaluate_file(
                 correctors,
                 plan.methods,
                 file,
-                at_once=at_once_of(plan.upstream, config.file_requests),
+                at_once=at_once_of(plan.upstream, config.file_requests, correctors.values()),
                 advance=bar.advance,
             )
         with _judges(plan, config, scores, run.path, device) as judges:
@@ -184,7 +185,13 @@ def _upstream(plan: FilePlan, config: StreamAlignerConfig, seed: int, device: st
     """Open the model that answers; None stands for stored answers."""
     if plan.upstream is None or plan.upstream.startswith("replay:"):
         return nullcontext(None)
-    return open_upstream(plan.upstream, max_tokens=config.file_tokens, seed=seed, device=device)
+    return open_upstream(
+        plan.upstream,
+        max_tokens=config.file_tokens,
+        seed=seed,
+        device=device,
+        requests=config.file_requests,
+    )
 
 
 @contextmanager
@@ -197,8 +204,9 @@ def _judges(
         return
     from equipoise.text import load_backend
 
+    name, requests = backend_name(plan.judge, "judge"), config.file_requests
     with (
-        load_backend(backend_name(plan.judge, "judge"), device=device) as backend,
+        load_backend(name, device=device, **connections(name, requests)) as backend,
         progress("judgements") as bar,
     ):
         yield {
@@ -206,7 +214,7 @@ def _judges(
                 backend,
                 score,
                 max_tokens=config.judge_tokens,
-                at_once=at_once_of(plan.judge, config.file_requests),
+                at_once=at_once_of(plan.judge, requests),
                 kept=KeptVerdicts(folder / f"judgements-{score}.jsonl"),
                 advance=bar.advance,
             )

@@ -10,6 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,7 +159,8 @@ class KeptVerdicts:
             InvalidInput: it holds something else.
         """
         self.file = file
-        self._writing = threading.Lock()
+        self._turn = threading.Lock()
+        self._asked: dict[str, Future[str | bool | None]] = {}
         self._known: dict[str, str | bool | None] = {}
         if file is not None:
             for number, line in enumerate(whole_lines(file), 1):
@@ -174,13 +176,28 @@ class KeptVerdicts:
     def get(self, asked: str, ask: Callable[[], str | bool | None]) -> str | bool | None:
         """Return the verdict on what was `asked`; `ask` is called where it is not known."""
         key = hashlib.sha256(asked.encode("utf-8", "backslashreplace")).hexdigest()
-        if key not in self._known:
+        with self._turn:
+            if key in self._known:
+                return self._known[key]
+            awaited, asking = self._asked.get(key), Future()
+            if awaited is None:
+                self._asked[key] = asking
+        if awaited is not None:  # by another thread
+            return awaited.result()
+        try:
             verdict = ask()
-            with self._writing:
+        except BaseException as error:
+            asking.set_exception(error)
+            raise
+        else:
+            with self._turn:
                 self._known[key] = verdict
                 if self.file is not None:
                     append_line(self.file, {"asked": key, "verdict": verdict})
-        return self._known[key]
+            asking.set_result(verdict)
+            return verdict
+        finally:
+            del self._asked[key]
 
 
 def _unspoken(text: str) -> str:

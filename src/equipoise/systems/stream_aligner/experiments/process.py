@@ -1,4 +1,4 @@
-"""Experiments in processes of their own: `python -m ...experiment_process JSON`, and who starts it.
+"""Experiments in processes of their own, `python -m ...experiments.process JSON`, and their start.
 
 Each writes `NAME.json` into the run's folder. A child ends with its parent, however that ends.
 """

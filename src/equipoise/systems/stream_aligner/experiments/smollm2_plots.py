@@ -21,7 +21,7 @@ def plot_answers(rows: Sequence[Mapping[str, Any]]) -> Any:
     """Draw shares of right final answers and right stated sums by method, with intervals.
 
     Args:
-        rows: as `evaluating_real.measure_real` returns them.
+        rows: as `evaluation.smollm2.measure_real` returns them.
     """
     from equipoise.report import new_figure
 

@@ -209,7 +209,8 @@ def probe_layers(known: Examined, fresh: Examined, seed: int) -> list[Probe]:
         seed: of folds and bootstrap.
 
     Raises:
-        InvalidInput: edits or copies in fewer than two answers on either side.
+        InvalidInput: edits or copies in fewer than two answers on either side, or all of a kind in
+            one fold.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -224,7 +225,10 @@ def probe_layers(known: Examined, fresh: Examined, seed: int) -> list[Probe]:
     count, edits = min(FOLDS, known.fewest_answers()), known.edits
     folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
-    fit = {"groups": known.answers, "cv": folds, "method": "decision_function"}
+    splits = list(folds.split(known.states, edits, known.answers))
+    if not all(0 < edits[learnt].sum() < len(learnt) for learnt, _ in splits):
+        raise InvalidInput("a probe needs more answers with edits and with copies than these")
+    fit = {"cv": splits, "method": "decision_function"}
     probes = []
     for layer in range(known.states.shape[1]):
         here = known.states[:, layer]
@@ -261,6 +265,8 @@ def auc_interval(
     high, low = np.asarray(scores)[positive], np.asarray(scores)[~positive]
     if not (high.size and low.size):
         raise InvalidInput("an AUC needs rows of both kinds")
+    if len(clusters) != len(positive):
+        raise InvalidInput(f"there are {len(positive)} rows and {len(clusters)} clusters")
     wins = (high[:, None] > low) + 0.5 * (high[:, None] == low)
     groups = cluster_groups(clusters)
     place = np.empty(len(positive), dtype=np.int64)

@@ -42,7 +42,7 @@ class AnswerEndpoint:
 
     Args:
         kind: `chat` or `completions`.
-        desk: the proxy's shared state (see `proxy.Desk`).
+        desk: the proxy's shared state (see `app.Desk`).
         heartbeat: seconds of silence after which a comment is sent.
     """
 
