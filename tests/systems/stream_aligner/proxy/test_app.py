@@ -345,6 +345,23 @@ def test_json_is_one_segment_and_stays_json(said, shown, reason):
     run(work())
 
 
+def test_json_of_a_raw_completion_is_one_segment_too():
+    seen = []
+
+    def note(question, prefix, sentence):
+        seen.append(sentence)
+        return sentence
+
+    async def work():
+        async with proxied(saying('{"a": "B. C."}'), note) as proxy:
+            body = {"model": "m", "prompt": "JSON, please.", **JSON}
+            answer = (await proxy.client.post("/v1/completions", json=body)).json()
+            assert answer["choices"][0]["text"] == '{"a": "B. C."}'
+
+    run(work())
+    assert seen == ['{"a": "B. C."}']
+
+
 def test_json_mode_passes_or_is_rejected():
     async def work():
         async with proxied(saying('{"a": 1}'), lambda q, p, s: "no", json_mode="pass") as proxy:

@@ -96,6 +96,7 @@ def test_what_no_review_covers_is_refused_and_its_absence_spelled_out_is_not(
         ([{"role": "user", "content": ["x"]}], "messages[0].content"),
         ([{"role": "user", "content": [{"text": "x"}]}], "messages[0].content"),
         ([{"role": "user", "content": [IMAGE, NO_TEXT]}], "messages[0].content"),
+        ([{"role": "user", "content": [{"type": "x", "text": 5}]}], "messages[0].content"),
     ],
 )
 def test_the_message_at_fault_is_named(messages, param):
@@ -105,6 +106,7 @@ def test_the_message_at_fault_is_named(messages, param):
 @pytest.mark.parametrize(
     ("raw", "param"),
     [
+        (b'["messages"]', None),
         (b'{"model": "\xff"}', None),
         (b"[" * 100_000, None),
         (b'{"seed": ' + b"1" * 5000 + b"}", None),
@@ -182,8 +184,9 @@ def test_fields_of_the_answers_form_stay_here_and_all_others_go_upstream():
         ({"response_format": SCHEMA}, {"json_mode": True}),
     ],
 )
-def test_every_form_of_a_field_is_understood(fields, read):
-    request = read_chat(**fields)
+@pytest.mark.parametrize("reader", [read_chat, read_completion])
+def test_every_form_of_a_field_is_understood(reader, fields, read):
+    request = reader(**fields)
     assert {name: getattr(request, name) for name in read} == read
 
 
@@ -245,10 +248,12 @@ def test_calls_are_whole_however_their_deltas_are_cut_and_mixed(data, arguments)
         ([None, []], None),
         ([[{"index": 1, "id": "b"}], [{"index": 0, "id": "a"}]], [{"id": "a"}, {"id": "b"}]),
         ([[{"id": "a"}], [{"id": "b"}]], [{"id": "a"}, {"id": "b"}]),
+        ([[{"index": None, "id": "a"}], [{"index": 1, "id": "b"}]], [{"id": "a"}, {"id": "b"}]),
         ([[{"index": 0, "id": "a"}], [{"index": 0, "id": None}]], [{"id": "a"}]),
+        ([[{"index": 0, "id": "a"}], [{"index": 0, "id": "a"}]], [{"id": "a"}]),
     ],
 )
-def test_order_is_by_index_where_there_is_one_and_nulls_say_nothing(deltas, calls):
+def test_order_is_by_index_where_there_is_one_and_what_is_repeated_is_one(deltas, calls):
     fields = collected([{"tool_calls": delta} for delta in deltas])
     assert fields == ({} if calls is None else {"tool_calls": calls})
 
@@ -266,6 +271,7 @@ def test_the_older_form_of_a_call_is_joined_too():
         {"tool_calls": "look"},
         {"tool_calls": ["look"]},
         {"tool_calls": [{"index": [0]}]},
+        {"tool_calls": [{"index": "0"}, {"index": 1}]},
         {"tool_calls": [{"index": 0, "function": "f"}, {"index": 0, "function": {"a": 1}}]},
         {"function_call": "look"},
     ],

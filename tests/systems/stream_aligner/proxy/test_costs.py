@@ -62,7 +62,7 @@ def test_an_answer_shown_as_it_was_costs_what_the_upstream_says():
 
 @pytest.mark.parametrize(
     ("text", "tokens"),
-    [("", 0), ("So.", 1), ("So it.", 1), ("So it is", 2), ("So it is, I say.", 4)],
+    [("", 0), ("S", 1), ("So.", 1), ("So it.", 1), ("So it is", 2), ("So it is, I say.", 4)],
 )
 def test_an_edit_costs_in_proportion_to_its_length_and_not_what_was_proposed(text, tokens):
     costs = AnswerCosts()
@@ -83,9 +83,12 @@ def test_a_restart_discards_what_was_read_ahead_and_adds_up():
     begin(costs, " Three", ".")
     assert costs.consumed == 0
     decide(costs, " Three.")
-    end(costs, 11, 5, cached=8)
+    end(costs, 14, 5, cached=8)
     assert usage(costs) == (10, 6), "the first prompt, and the second stream as it was told"
     assert costs.counts == {"upstream_tokens": 9, "discarded_tokens": 3, "cached_tokens": 10}
+    begin(costs, " Four.")
+    costs.settle()
+    assert costs.counts["upstream_tokens"] == 10, "what one stream told says nothing of the next"
 
 
 def test_a_begun_answer_is_no_part_of_the_prompt():
@@ -95,8 +98,16 @@ def test_a_begun_answer_is_no_part_of_the_prompt():
     end(costs)
     begin(costs, " And", " so on.")
     decide(costs, " And so on.")
-    end(costs, 21, 2)
-    assert usage(costs) == (20, 3)
+    end(costs, 21, 5)
+    assert usage(costs) == (20, 6)
+
+
+def test_an_answer_that_ends_within_a_piece_does_not_pay_for_what_follows():
+    costs = AnswerCosts()
+    begin(costs, "One. T")
+    decide(costs, "One.")
+    end(costs, 7, 3)
+    assert usage(costs) == (7, 1)
 
 
 @pytest.mark.parametrize(("told", "upstream"), [(None, 6), (30, 30)])

@@ -1,6 +1,7 @@
 """Errors in OpenAI's form: status, type, param, code, headers, and what a client never reads."""
 
 import json
+import math
 import re
 
 import pytest
@@ -46,7 +47,8 @@ def test_the_whole_answer_of_an_error(status, kind):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "header"), [(0, None), (0.01, "1"), (1.0, "1"), (7.2, "8"), (3600, "3600")]
+    ("seconds", "header"),
+    [(0, None), (0.01, "1"), (1.0, "1"), (7.2, "8"), (3600, "3600"), (math.inf, "86400")],
 )
 def test_retry_after_is_whole_seconds_rounded_up(seconds, header):
     response = ProxyError(429, "Slow down.", retry_after=seconds).response()

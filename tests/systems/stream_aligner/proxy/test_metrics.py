@@ -48,6 +48,13 @@ def test_times_from_a_millisecond_to_a_minute_are_told_apart(attribute):
     assert [found[f"{name}_bucket", bound] for bound in bounds] == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_answers_under_way_go_up_and_down():
+    metrics = ProxyMetrics()
+    for change in (metrics.active.inc, metrics.active.inc, metrics.active.dec):
+        change()
+    assert samples(metrics)["equipoise_stream_active",] == 1
+
+
 def test_a_span_has_the_times_and_attributes_of_its_segment(monkeypatch):
     kept = []
 

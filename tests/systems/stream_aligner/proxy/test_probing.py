@@ -82,11 +82,16 @@ def test_fields_that_the_server_does_not_know_are_left_out_and_remembered(code, 
 
 @pytest.mark.parametrize("code", [400, 422])
 @pytest.mark.parametrize(
-    ("detail", "tries"), [("the last message must be the user's", 1), (f"unknown: {FIELDS}", 2)]
+    ("detail", "refused", "tries"),
+    [
+        ("the last message must be the user's", set(), 1),
+        (f"unknown: {FIELDS}", set(), 2),
+        (f"unknown: {FIELDS}", FIELDS, 1),
+    ],
 )
-def test_a_server_that_goes_on_refusing_does_not_continue(code, detail, tries):
+def test_a_server_that_goes_on_refusing_does_not_continue(code, detail, refused, tries):
     server = Played(refuse=lambda: status(code, detail))
-    assert find(server) == (NONE, 0)
+    assert find(server, set(refused)) == (NONE, 0)
     assert (server.refusals, server.answers) == (tries, 0)
 
 

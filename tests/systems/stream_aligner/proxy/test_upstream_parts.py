@@ -51,6 +51,7 @@ def chunk(delta, **choice):
         ({"usage": USAGE}, UpstreamPart(usage=USAGE)),
         ({"choices": [], "prompt_filter_results": []}, UpstreamPart()),
         ({**chunk({"content": "a"}), "usage": None}, UpstreamPart("a")),
+        ({**chunk({"content": "a"}), "usage": {}}, UpstreamPart("a")),
         ({**chunk({"content": "a"}), "usage": USAGE}, UpstreamPart("a", usage=USAGE)),
     ],
 )
@@ -65,6 +66,7 @@ def test_what_a_chunk_says(event, part):
         {"choices": {}},
         {"choices": [None]},
         {"usage": None},
+        {"choices": [], "usage": 3},
         chunk("a"),
         chunk({"content": [{"type": "text", "text": "a"}]}),
         chunk({"refusal": {"a": 1}, "content": "a"}),

@@ -75,13 +75,13 @@ def read_request(raw: bytes, kind: str) -> AnswerRequest:
         stop=_read_stop(body.get("stop")),
         max_tokens=min((body[n] for n in _LIMITS if body.get(n) is not None), default=None),
         seed=body.get("seed"),
-        json_mode=False,
+        json_mode=_is_json_mode(body),
         model=body.get("model"),
     )
     if kind == "chat":
         question = _check_messages(body.get("messages"))
         _refuse_chat_fields(body)
-        return replace(request, question=question, json_mode=_is_json_mode(body))
+        return replace(request, question=question)
     prompt = _check_prompt(body)
     return replace(request, question=prompt, body={**request.body, "prompt": prompt})
 
@@ -200,8 +200,10 @@ def _message_text(content: Any, place: int) -> str:
     for part in content:
         if not isinstance(part, dict) or not isinstance(part.get("type"), str):
             raise bad(f"a part of message {place} is no object with a type", param)
+        if not isinstance(part.get("text"), str | None):
+            raise bad(f"the text of a part of message {place} is no text", param)
         if part["type"] == "text":
-            if not isinstance(part.get("text"), str):
+            if part.get("text") is None:
                 raise bad(f"a text part of message {place} has no text", param)
             texts.append(part["text"])
     return "\n".join(texts)
@@ -251,7 +253,10 @@ class CallCollector:
         """
         try:
             for delta in fields.get("tool_calls") or []:
-                call = self._calls.setdefault(delta.get("index", len(self._calls)), {})
+                index = delta.get("index")
+                if not isinstance(index, int | None):
+                    raise TypeError
+                call = self._calls.setdefault(len(self._calls) if index is None else index, {})
                 _merge(call, {name: value for name, value in delta.items() if name != "index"})
             _merge(self._function, fields.get("function_call") or {})
         except (AttributeError, TypeError):

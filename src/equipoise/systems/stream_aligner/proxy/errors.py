@@ -26,6 +26,9 @@ _TYPES = {
 }
 
 
+_DAY = 86_400  # seconds; an upstream may ask for any wait, and for one without end
+
+
 class ProxyError(RunFailed):
     """What a client is told instead of an answer.
 
@@ -64,7 +67,7 @@ class ProxyError(RunFailed):
         """Return the whole answer."""
         headers = {"cache-control": "no-store"}
         if self.retry_after > 0:
-            headers["retry-after"] = str(math.ceil(self.retry_after))
+            headers["retry-after"] = str(math.ceil(min(self.retry_after, _DAY)))
         if self.status == 401:
             headers["www-authenticate"] = "Bearer"
         return json_response(self.body(), self.status, headers)
@@ -97,7 +100,7 @@ def as_proxy_error(error: BaseException) -> ProxyError:
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return JSON in ASCII, which every reader takes; halves of surrogate pairs become U+FFFD."""
+    """Answer with a value as JSON; see `dump`."""
     return Response(dump(value), status, headers, media_type="application/json")
 
 

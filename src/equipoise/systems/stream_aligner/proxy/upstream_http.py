@@ -313,7 +313,7 @@ def _begun(ask: UpstreamAsk) -> str:
         return ask.prefix
     said = last.get("content") or ""
     if not isinstance(said, str):
-        said = "".join(part.get("text", "") for part in said)
+        said = "".join(part.get("text") or "" for part in said)
     return said + ask.prefix
 
 

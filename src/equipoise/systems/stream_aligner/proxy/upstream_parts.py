@@ -106,6 +106,8 @@ def read_part(event: Mapping[str, Any]) -> UpstreamPart:
     """
     try:
         usage = event.get("usage") or None
+        if not isinstance(usage, dict | None):
+            raise TypeError
         choices = event.get("choices", [] if usage else None)
         if choices == []:
             return UpstreamPart(usage=usage)
