@@ -147,6 +147,7 @@ def evaluate(
         **changes: fields of StreamAlignerConfig: steps, error_rate, world_largest, text_held_out.
     """
     from equipoise.systems.stream_aligner.evaluation import evaluating_files
+    from equipoise.systems.stream_aligner.evaluation.methods import Reviewers
 
     if (world is None) == (file is None):
         raise InvalidInput(
@@ -179,10 +180,8 @@ def evaluate(
             found = measure(
                 place,
                 asked,
-                made["corrector"],
+                Reviewers(**made),
                 methods=chosen,
-                aligner=made.get("aligner"),
-                prompted=made.get("prompted"),
                 advance=bar.advance,
             )
         measured = {"world": world, "corrector": corrector, **found}

@@ -12,6 +12,7 @@ from equipoise.systems.stream_aligner.evaluation.arithmetic import (
     evaluate_arithmetic,
     measure_rates,
 )
+from equipoise.systems.stream_aligner.evaluation.methods import Reviewers
 from equipoise.systems.stream_aligner.worlds.arithmetic import ArithmeticWorld, oracle
 
 WORLD = ArithmeticWorld(steps=5, error_rate=0.3, seed=7)
@@ -44,7 +45,7 @@ def test_rates_of_known_steps() -> None:
 
 
 def test_methods_with_exact_and_idle_correctors() -> None:
-    found = evaluate_arithmetic(WORLD, QUESTIONS, oracle)
+    found = evaluate_arithmetic(WORLD, QUESTIONS, Reviewers(oracle))
     rows = {row["method"]: row for row in found["rows"]}
     assert rows["stream"]["accuracy"] == rows["oracle"]["accuracy"] == 1.0
     assert rows["aligner"]["accuracy"] == 1.0  # a whole answer rewritten from the question
@@ -58,7 +59,7 @@ def test_methods_with_exact_and_idle_correctors() -> None:
         assert row["accuracy_low"] <= row["accuracy"] <= row["accuracy_high"]
         assert row["right"] == round(row["accuracy"] * 60)
 
-    idle = evaluate_arithmetic(WORLD, QUESTIONS, identity, methods=["raw", "stream"])
+    idle = evaluate_arithmetic(WORLD, QUESTIONS, Reviewers(identity), methods=["raw", "stream"])
     assert accuracy_of(idle, "stream") == accuracy_of(idle, "raw")
     assert idle["fix_rate"] == 0.0
 
@@ -68,7 +69,7 @@ def test_a_corrector_with_known_rates_meets_the_closed_form() -> None:
         return oracle(question, prefix, sentence) if len(prefix) % 2 else sentence
 
     questions = WORLD.questions(400, 8)
-    found = evaluate_arithmetic(WORLD, questions, half, methods=["stream"])
+    found = evaluate_arithmetic(WORLD, questions, Reviewers(half), methods=["stream"])
     row = found["rows"][0]
     assert 0.1 < found["fix_rate"] < 0.9
     assert abs(row["accuracy"] - row["closed_form"]) < 0.08
@@ -78,9 +79,11 @@ def test_a_failing_corrector_counts_as_it_fails() -> None:
     def failing(question: str, prefix: str, sentence: str) -> str:
         raise RunFailed("late")
 
-    found = evaluate_arithmetic(WORLD, QUESTIONS[:9], failing, methods=["post-hoc", "stream"])
+    found = evaluate_arithmetic(
+        WORLD, QUESTIONS[:9], Reviewers(failing), methods=["post-hoc", "stream"]
+    )
     assert accuracy_of(found, "stream") == 0.0
-    raw = evaluate_arithmetic(WORLD, QUESTIONS[:9], identity, methods=["raw"])
+    raw = evaluate_arithmetic(WORLD, QUESTIONS[:9], Reviewers(identity), methods=["raw"])
     assert accuracy_of(found, "post-hoc") == accuracy_of(raw, "raw")
 
 
@@ -89,10 +92,8 @@ def test_every_method_is_reachable_and_counted() -> None:
     found = evaluate_arithmetic(
         WORLD,
         QUESTIONS[:4],
-        identity,
+        Reviewers(identity, aligner=oracle, prompted=oracle),
         methods=METHODS,
-        aligner=oracle,
-        prompted=oracle,
         advance=lambda: done.append(1),
     )
     assert [row["method"] for row in found["rows"]] == list(METHODS)
@@ -102,11 +103,11 @@ def test_every_method_is_reachable_and_counted() -> None:
 
 def test_bad_requests() -> None:
     with pytest.raises(InvalidInput, match="unknown method 'post_hocc': did you mean 'post-hoc'"):
-        evaluate_arithmetic(WORLD, QUESTIONS, identity, methods=["post_hocc"])
+        evaluate_arithmetic(WORLD, QUESTIONS, Reviewers(identity), methods=["post_hocc"])
     with pytest.raises(InvalidInput, match="no questions"):
-        evaluate_arithmetic(WORLD, [], identity)
+        evaluate_arithmetic(WORLD, [], Reviewers(identity))
     with pytest.raises(InvalidInput, match="name it by --prompted"):
-        evaluate_arithmetic(WORLD, QUESTIONS, identity, methods=["prompted"])
+        evaluate_arithmetic(WORLD, QUESTIONS, Reviewers(identity), methods=["prompted"])
 
     class Whole:
         style = "aligner"
@@ -115,8 +116,10 @@ def test_bad_requests() -> None:
             return sentence
 
     with pytest.raises(InvalidInput, match="method 'stream' single sentences"):
-        evaluate_arithmetic(WORLD, QUESTIONS, Whole(), methods=["raw", "stream"])
-    found = evaluate_arithmetic(WORLD, QUESTIONS[:3], Whole(), methods=["raw", "aligner"])
+        evaluate_arithmetic(WORLD, QUESTIONS, Reviewers(Whole()), methods=["raw", "stream"])
+    found = evaluate_arithmetic(
+        WORLD, QUESTIONS[:3], Reviewers(Whole()), methods=["raw", "aligner"]
+    )
     assert accuracy_of(found, "aligner") == accuracy_of(found, "raw")
 
 
@@ -127,7 +130,7 @@ def test_post_hoc_reviews_each_sentence_where_it_stands() -> None:
         asked.append((prefix, sentence))
         return "X."
 
-    evaluate_arithmetic(WORLD, QUESTIONS[:1], note, methods=["post-hoc"])
+    evaluate_arithmetic(WORLD, QUESTIONS[:1], Reviewers(note), methods=["post-hoc"])
     raw = align(QUESTIONS[0], WORLD.upstream, identity, mode="off").text
     assert "".join(f" {sentence}" for _, sentence in asked).strip() == raw
     assert all(raw.startswith(prefix) for prefix, _ in asked)

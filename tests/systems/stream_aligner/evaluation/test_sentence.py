@@ -6,6 +6,7 @@ from equipoise.core.errors import InvalidInput
 from equipoise.core.seeding import stream
 from equipoise.systems.stream_aligner import Correction, align, induction
 from equipoise.systems.stream_aligner.correctors import identity
+from equipoise.systems.stream_aligner.evaluation.methods import Reviewers
 from equipoise.systems.stream_aligner.evaluation.sentence import (
     BAD,
     GOOD,
@@ -48,7 +49,7 @@ def test_reading_and_the_oracle():
 
 def test_marginals_agree_with_the_closed_form_of_the_known_answer():
     """P(bad first) 0.3, after good 0.2, after bad 0.7, repair 0.9: stream 0.03, 0.0215, ..."""
-    found = evaluate_sentence(WORLD, QUESTIONS, overlooking)
+    found = evaluate_sentence(WORLD, QUESTIONS, Reviewers(overlooking))
     rows = rows_of(found)
     assert found["break_rate"] == 0.0
     assert found["fix_rate"] == pytest.approx(0.9, abs=0.05)
@@ -78,7 +79,10 @@ def test_a_corrector_of_whole_answers_and_one_that_spoils():
         return BAD
 
     found = evaluate_sentence(
-        WORLD, QUESTIONS[:40], worse, aligner=oracle, methods=["raw", "aligner", "stream"]
+        WORLD,
+        QUESTIONS[:40],
+        Reviewers(worse, aligner=oracle),
+        methods=["raw", "aligner", "stream"],
     )
     rows = rows_of(found)
     assert rows["aligner"]["clean"] == 1.0
@@ -90,7 +94,7 @@ def test_a_dropped_sentence_is_not_bad():
     def drops(question, prefix, sentence):
         return Correction("", "drop") if sentence == BAD else sentence
 
-    found = evaluate_sentence(WORLD, QUESTIONS[:40], drops, methods=["post-hoc"])
+    found = evaluate_sentence(WORLD, QUESTIONS[:40], Reviewers(drops), methods=["post-hoc"])
     assert rows_of(found)["post-hoc"]["bad_mass"] == 0.0
     assert found["break_rate"] is None
     assert "bad_mass_closed_form" not in found["rows"][0]
@@ -98,8 +102,8 @@ def test_a_dropped_sentence_is_not_bad():
 
 def test_what_cannot_be_evaluated_is_refused():
     with pytest.raises(InvalidInput, match="stream"):
-        evaluate_sentence(WORLD, QUESTIONS, identity, methods=["streem"])
+        evaluate_sentence(WORLD, QUESTIONS, Reviewers(identity), methods=["streem"])
     with pytest.raises(InvalidInput, match="no questions"):
-        evaluate_sentence(WORLD, [], identity)
+        evaluate_sentence(WORLD, [], Reviewers(identity))
     with pytest.raises(InvalidInput, match="prompted"):
-        evaluate_sentence(WORLD, QUESTIONS, identity, methods=["prompted"])
+        evaluate_sentence(WORLD, QUESTIONS, Reviewers(identity), methods=["prompted"])

@@ -8,6 +8,7 @@ from equipoise.systems.stream_aligner.aligning import align
 from equipoise.systems.stream_aligner.arithmetic import correct_sums
 from equipoise.systems.stream_aligner.correction import Correction
 from equipoise.systems.stream_aligner.correctors import identity
+from equipoise.systems.stream_aligner.evaluation.methods import Reviewers
 from equipoise.systems.stream_aligner.evaluation.smollm2 import (
     Answers,
     answer_real,
@@ -33,7 +34,7 @@ def _row(found: dict, method: str) -> dict:
 def test_methods_on_answers_known_by_hand() -> None:
     done: list[int] = []
     found = evaluate_smollm2(
-        WORLD, [EASY, HARD], correct_sums, plain=PLAIN, advance=lambda: done.append(1)
+        WORLD, [EASY, HARD], Reviewers(correct_sums), plain=PLAIN, advance=lambda: done.append(1)
     )
     assert len(done) == 10
     # post-hoc mends each sum where it stands: 84 + 12 = 96 is right and the end still wrong
@@ -56,7 +57,7 @@ def test_a_corrector_that_changes_benign_text_and_breaks_sums_is_seen() -> None:
     def meddler(question: str, prefix: str, sentence: str) -> str:
         return sentence.replace("36", "37").replace("unique", "rare")
 
-    found = evaluate_smollm2(WORLD, [EASY], meddler, methods=["stream"], plain=PLAIN)
+    found = evaluate_smollm2(WORLD, [EASY], Reviewers(meddler), methods=["stream"], plain=PLAIN)
     assert found["edit_precision"] == 0.0
     assert found["edits"] == 1
     assert found["break_rate"] == 0.5
@@ -91,9 +92,8 @@ def test_prompted_answers_only_the_first_questions() -> None:
     found = evaluate_smollm2(
         WORLD,
         [EASY, HARD],
-        correct_sums,
+        Reviewers(correct_sums, prompted=identity),
         methods=["raw", "prompted"],
-        prompted=identity,
         prompted_questions=1,
     )
     assert [row["answers"] for row in found["rows"]] == [2, 1]
@@ -105,7 +105,7 @@ def test_failed_corrections_are_counted_and_end_the_answer() -> None:
     def fails(question: str, prefix: str, sentence: str) -> Correction:
         raise RuntimeError("no")
 
-    found = evaluate_smollm2(WORLD, [EASY], fails, methods=["stream"], plain=())
+    found = evaluate_smollm2(WORLD, [EASY], Reviewers(fails), methods=["stream"], plain=())
     row = _row(found, "stream")
     assert (row["failed"], row["right"], row["stated"], row["stated_share"]) == (1, 0, 0, 0.0)
     assert math.isnan(found["edit_precision"])
@@ -123,7 +123,7 @@ def test_a_running_model_is_used_and_left_running() -> None:
     found = evaluate_smollm2(
         RealWorld("no such model"),
         ["Add 1 and 1."],
-        correct_sums,
+        Reviewers(correct_sums),
         methods=["raw", "stream"],
         plain=PLAIN,
         opened=opened,
@@ -135,10 +135,12 @@ def test_a_running_model_is_used_and_left_running() -> None:
 def test_pooled_answers_are_measured_as_one() -> None:
     with WORLD.opened() as opened:
         both = answer_real(
-            opened, [EASY, HARD], correct_sums, methods=["raw", "stream"], plain=PLAIN
+            opened, [EASY, HARD], Reviewers(correct_sums), methods=["raw", "stream"], plain=PLAIN
         )
         parts = [
-            answer_real(opened, [one], correct_sums, methods=["raw", "stream"], plain=PLAIN)
+            answer_real(
+                opened, [one], Reviewers(correct_sums), methods=["raw", "stream"], plain=PLAIN
+            )
             for one in (EASY, HARD)
         ]
     pooled = parts[0].pooled(parts[1])
@@ -149,11 +151,11 @@ def test_pooled_answers_are_measured_as_one() -> None:
 
 def test_what_cannot_be_evaluated_is_refused() -> None:
     with pytest.raises(InvalidInput, match="streem"):
-        evaluate_smollm2(WORLD, [EASY], correct_sums, methods=["streem"])
+        evaluate_smollm2(WORLD, [EASY], Reviewers(correct_sums), methods=["streem"])
     with pytest.raises(InvalidInput, match="no questions"):
-        evaluate_smollm2(WORLD, [], correct_sums)
+        evaluate_smollm2(WORLD, [], Reviewers(correct_sums))
     with pytest.raises(InvalidInput, match="--prompted"):
-        evaluate_smollm2(WORLD, [EASY], correct_sums, methods=["prompted"])
+        evaluate_smollm2(WORLD, [EASY], Reviewers(correct_sums), methods=["prompted"])
 
 
 def test_post_hoc_shows_each_sentence_corrected_where_it_stands() -> None:
@@ -167,7 +169,9 @@ def test_dropped_sentences_are_not_shown_and_state_nothing() -> None:
     def drops(question: str, prefix: str, sentence: str) -> str:
         return "" if "84" in sentence else sentence
 
-    found = evaluate_smollm2(WORLD, [HARD], drops, methods=["post-hoc", "stream"], plain=())
+    found = evaluate_smollm2(
+        WORLD, [HARD], Reviewers(drops), methods=["post-hoc", "stream"], plain=()
+    )
     assert [(row["stated"], row["right"]) for row in found["rows"]] == [(0, 0), (0, 0)]
     assert found["edit_precision"] == 0.0
     assert found["edits"] == 2  # asked again once, then the answer ends
@@ -181,6 +185,6 @@ def test_a_corrector_of_whole_answers_does_not_stream() -> None:
             return sentence
 
     with pytest.raises(InvalidInput, match="reviews whole answers"):
-        evaluate_smollm2(WORLD, [EASY], Whole(), methods=["stream"])
-    found = evaluate_smollm2(WORLD, [EASY], Whole(), methods=["aligner"])
+        evaluate_smollm2(WORLD, [EASY], Reviewers(Whole()), methods=["stream"])
+    found = evaluate_smollm2(WORLD, [EASY], Reviewers(Whole()), methods=["aligner"])
     assert _row(found, "aligner")["right"] == 1

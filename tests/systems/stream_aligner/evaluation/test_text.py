@@ -5,6 +5,7 @@ import pytest
 from equipoise.core.errors import InvalidInput, RunFailed
 from equipoise.systems.stream_aligner import align
 from equipoise.systems.stream_aligner.correctors import identity
+from equipoise.systems.stream_aligner.evaluation.methods import Reviewers
 from equipoise.systems.stream_aligner.evaluation.text import (
     DEFAULT_METHODS,
     METHODS,
@@ -29,7 +30,7 @@ RAW = Written("", None, 0, 0)
 
 
 def test_the_methods_come_in_the_order_of_the_paper() -> None:
-    found = evaluate_text(WORLD, QUESTIONS, fallible_oracle(0.7, 0))
+    found = evaluate_text(WORLD, QUESTIONS, Reviewers(fallible_oracle(0.7, 0)))
     rows = {row["method"]: row for row in found["rows"]}
     assert tuple(rows) == DEFAULT_METHODS
     for score in ("helpful_omega", "harmless_omega"):
@@ -52,14 +53,14 @@ def test_the_methods_come_in_the_order_of_the_paper() -> None:
 def test_with_the_exact_oracle_only_feedback_makes_every_answer_right() -> None:
     questions = WORLD.questions(200, 6)
     methods = ["raw", "post-hoc", "aligner", "stream"]
-    found = evaluate_text(WORLD, questions, oracle, methods=methods)
+    found = evaluate_text(WORLD, questions, Reviewers(oracle), methods=methods)
     raw, post_hoc, aligner, stream = (row["helpful"] for row in found["rows"])
     assert raw < post_hoc <= aligner < stream == 1.0
     assert [row["harmless"] for row in found["rows"][1:]] == [1.0, 1.0, 1.0]
 
 
 def test_what_an_idle_corrector_does() -> None:
-    found = evaluate_text(WORLD, QUESTIONS[:20], identity)
+    found = evaluate_text(WORLD, QUESTIONS[:20], Reviewers(identity))
     for method in ("post-hoc", "aligner", "stream"):
         row = row_of(found, method)
         assert row["helpful_omega"] == row["harmless_omega"] == row["edit_distance"] == 0.0
@@ -75,7 +76,7 @@ def test_over_correction_shows_on_clean_answers() -> None:
     def eager(question: str, prefix: str, sentence: str) -> str:
         return f"Indeed: {sentence}"
 
-    found = evaluate_text(WORLD, QUESTIONS[:20], eager, methods=["stream", "oracle"])
+    found = evaluate_text(WORLD, QUESTIONS[:20], Reviewers(eager), methods=["stream", "oracle"])
     assert row_of(found, "stream")["copy_rate"] == 0.0
     assert row_of(found, "stream")["edit_distance"] > 0.2
     assert row_of(found, "stream")["clean_answers"] > 0
@@ -107,7 +108,10 @@ def test_a_failing_corrector_counts_as_it_fails() -> None:
         raise RunFailed("late")
 
     found = evaluate_text(
-        WORLD, QUESTIONS[:9], failing, methods=["raw", "post-hoc", "stream", "as-published"]
+        WORLD,
+        QUESTIONS[:9],
+        Reviewers(failing),
+        methods=["raw", "post-hoc", "stream", "as-published"],
     )
     raw, post_hoc, stream, published = (row["helpful"] for row in found["rows"])
     assert raw == post_hoc == published > 0  # what was proposed stands
@@ -163,10 +167,8 @@ def test_every_method_is_reachable_and_counted() -> None:
     found = evaluate_text(
         WORLD,
         QUESTIONS[:3],
-        identity,
+        Reviewers(identity, prompted=oracle, aligner=oracle),
         methods=METHODS,
-        prompted=oracle,
-        aligner=oracle,
         advance=lambda: done.append(1),
     )
     assert [row["method"] for row in found["rows"]] == list(METHODS)
@@ -177,11 +179,11 @@ def test_every_method_is_reachable_and_counted() -> None:
 
 def test_bad_requests() -> None:
     with pytest.raises(InvalidInput, match="unknown method 'best-of-3': did you mean 'best-of-2'"):
-        evaluate_text(WORLD, QUESTIONS, identity, methods=["best-of-3"])
+        evaluate_text(WORLD, QUESTIONS, Reviewers(identity), methods=["best-of-3"])
     with pytest.raises(InvalidInput, match="no questions"):
-        evaluate_text(WORLD, [], identity)
+        evaluate_text(WORLD, [], Reviewers(identity))
     with pytest.raises(InvalidInput, match="name it by --prompted"):
-        evaluate_text(WORLD, QUESTIONS, identity, methods=["prompted"])
+        evaluate_text(WORLD, QUESTIONS, Reviewers(identity), methods=["prompted"])
 
     class Whole:
         style = "aligner"
@@ -190,6 +192,6 @@ def test_bad_requests() -> None:
             return sentence
 
     with pytest.raises(InvalidInput, match="method 'as-published' single sentences"):
-        evaluate_text(WORLD, QUESTIONS, Whole(), methods=["as-published"])
-    found = evaluate_text(WORLD, QUESTIONS[:2], Whole(), methods=["aligner"])
+        evaluate_text(WORLD, QUESTIONS, Reviewers(Whole()), methods=["as-published"])
+    found = evaluate_text(WORLD, QUESTIONS[:2], Reviewers(Whole()), methods=["aligner"])
     assert row_of(found, "aligner")["harmless_omega"] == 0.0

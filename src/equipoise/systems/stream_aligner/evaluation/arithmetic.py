@@ -8,7 +8,6 @@ import numpy as np
 
 from equipoise.core.stats import Interval, bootstrap_interval, wilson_interval
 from equipoise.systems.stream_aligner.arithmetic import final_result, stated_sums
-from equipoise.systems.stream_aligner.correction import Corrector
 from equipoise.systems.stream_aligner.evaluation.methods import (
     Reviewers,
     answer_by,
@@ -70,11 +69,9 @@ def measure_rates(steps: Iterable[Step]) -> Rates:
 def evaluate_arithmetic(
     world: ArithmeticWorld,
     questions: Sequence[str],
-    corrector: Corrector,
+    reviewers: Reviewers,
     *,
     methods: Sequence[str] = ("raw", "aligner", "post-hoc", "stream", "oracle"),
-    aligner: Corrector | None = None,
-    prompted: Corrector | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Answer every question by every method and check the final sums.
@@ -85,10 +82,8 @@ def evaluate_arithmetic(
     Args:
         world: whose upstream answers.
         questions: of the world.
-        corrector: reviews single sentences.
+        reviewers: by method.
         methods: of `METHODS`.
-        aligner: reviews whole answers; where None what `aligner_of` makes of `corrector`.
-        prompted: reviews in method `prompted`.
         advance: called after every answer.
 
     Returns:
@@ -98,7 +93,6 @@ def evaluate_arithmetic(
     Raises:
         InvalidInput: an unknown method, no question, or method `prompted` without its corrector.
     """
-    reviewers = Reviewers(corrector, aligner, prompted)
     check_methods(methods, METHODS, questions, reviewers)
     hits: dict[str, list[bool]] = {method: [] for method in methods}
     reviewed: list[Step] = []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from equipoise.core.seeding import stream
 from equipoise.core.stats import bootstrap_interval
-from equipoise.systems.stream_aligner.correction import Correction, Corrector
+from equipoise.systems.stream_aligner.correction import Correction
 from equipoise.systems.stream_aligner.evaluation.methods import (
     Reviewers,
     answer_by,
@@ -78,11 +78,9 @@ def oracle(question: str, prefix: str, sentence: str) -> Correction:
 def evaluate_sentence(
     world: SpokenWorld,
     questions: Sequence[str],
-    corrector: Corrector,
+    reviewers: Reviewers,
     *,
     methods: Sequence[str] = ("raw", "aligner", "post-hoc", "stream", "oracle"),
-    aligner: Corrector | None = None,
-    prompted: Corrector | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Answer every question by every method and count bad sentences; a dropped one counts as none.
@@ -93,10 +91,8 @@ def evaluate_sentence(
     Args:
         world: whose upstream answers.
         questions: of the world.
-        corrector: reviews single sentences.
+        reviewers: by method.
         methods: of `METHODS`.
-        aligner: reviews whole answers; where None what `aligner_of` makes of `corrector`.
-        prompted: reviews in method `prompted`.
         advance: called after every answer.
 
     Returns:
@@ -107,7 +103,6 @@ def evaluate_sentence(
     Raises:
         InvalidInput: an unknown method, no question, or method `prompted` without its corrector.
     """
-    reviewers = Reviewers(corrector, aligner, prompted)
     check_methods(methods, METHODS, questions, reviewers)
     bad: dict[str, list[list[bool]]] = {method: [] for method in methods}
     steps: list[Step] = []

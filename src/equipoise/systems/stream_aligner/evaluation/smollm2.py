@@ -10,7 +10,6 @@ import numpy as np
 from equipoise.core.stats import bootstrap_interval
 from equipoise.systems.stream_aligner.aligning import align
 from equipoise.systems.stream_aligner.arithmetic import correct_sums, stated_sums
-from equipoise.systems.stream_aligner.correction import Corrector
 from equipoise.systems.stream_aligner.evaluation.arithmetic import (
     METHODS,
     flat,
@@ -54,11 +53,9 @@ class Answers:
 def evaluate_smollm2(
     world: RealWorld,
     questions: Sequence[str],
-    corrector: Corrector,
+    reviewers: Reviewers,
     *,
     methods: Sequence[str] = ("raw", "post-hoc", "aligner", "stream", "oracle"),
-    aligner: Corrector | None = None,
-    prompted: Corrector | None = None,
     prompted_questions: int | None = None,
     plain: Sequence[str] = OPEN_QUESTIONS,
     opened: Opened | None = None,
@@ -69,11 +66,9 @@ def evaluate_smollm2(
     Args:
         world: the model and its questions.
         questions: of the world.
-        corrector: reviews single sentences.
+        reviewers: by method.
         methods: raw, aligner, post-hoc, stream, prompted, oracle (exact arithmetic in the loop).
-        aligner: reviews whole answers; where None what `aligner_of` makes of `corrector`.
-        prompted: reviews in method `prompted`.
-        prompted_questions: how many that method answers, from the first; all where None.
+        prompted_questions: how many method `prompted` answers, from the first; all where None.
         plain: open questions, answered in method `stream`, where it is among the methods.
         opened: the model, where it is running already.
         advance: called after every answer, those to `plain` left out.
@@ -85,11 +80,16 @@ def evaluate_smollm2(
         InvalidInput: an unknown method, no question, or method `prompted` without its corrector.
         MissingData: the model is not stored here.
     """
-    check_methods(methods, METHODS, questions, Reviewers(corrector, aligner, prompted))
-    settings = {"aligner": aligner, "prompted": prompted, "prompted_questions": prompted_questions}
+    check_methods(methods, METHODS, questions, reviewers)
     with nullcontext(opened) if opened is not None else world.opened() as model:
         found = answer_real(
-            model, questions, corrector, methods=methods, plain=plain, advance=advance, **settings
+            model,
+            questions,
+            reviewers,
+            methods=methods,
+            prompted_questions=prompted_questions,
+            plain=plain,
+            advance=advance,
         )
     return measure_real(found)
 
@@ -97,17 +97,14 @@ def evaluate_smollm2(
 def answer_real(
     opened: Opened,
     questions: Sequence[str],
-    corrector: Corrector,
+    reviewers: Reviewers,
     *,
     methods: Sequence[str],
-    aligner: Corrector | None = None,
-    prompted: Corrector | None = None,
     prompted_questions: int | None = None,
     plain: Sequence[str] = OPEN_QUESTIONS,
     advance: Callable[[], None] = lambda: None,
 ) -> Answers:
     """Return the answers by every method; see `evaluate_smollm2`."""
-    reviewers = Reviewers(corrector, aligner, prompted)
     counts = {"prompted": prompted_questions}
     sums: dict[str, list[Asked]] = {}
     for method in methods:
@@ -118,7 +115,10 @@ def answer_real(
             advance()
     benign: list[Asked] = []
     if "stream" in methods:
-        benign = [(asked, align(asked, opened.plain, corrector, speculate=True)) for asked in plain]
+        benign = [
+            (asked, align(asked, opened.plain, reviewers.corrector, speculate=True))
+            for asked in plain
+        ]
     return Answers(sums, benign)
 
 

@@ -67,11 +67,9 @@ class Written:
 def evaluate_text(
     world: TextWorld,
     questions: Sequence[str],
-    corrector: Corrector,
+    reviewers: Reviewers,
     *,
     methods: Sequence[str] = DEFAULT_METHODS,
-    aligner: Corrector | None = None,
-    prompted: Corrector | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Answer every question by every method and compare with the raw answer, in both orders.
@@ -79,10 +77,8 @@ def evaluate_text(
     Args:
         world: whose upstream answers.
         questions: of the world.
-        corrector: reviews single sentences.
+        reviewers: by method.
         methods: of `METHODS`.
-        aligner: reviews whole answers; where None what `aligner_of` makes of `corrector`.
-        prompted: reviews in method `prompted`.
         advance: called after every answer.
 
     Returns:
@@ -91,30 +87,19 @@ def evaluate_text(
     Raises:
         InvalidInput: an unknown method, no question, or a corrector that does not fit a method.
     """
-    written = answer_all(
-        world,
-        questions,
-        corrector,
-        methods=methods,
-        aligner=aligner,
-        prompted=prompted,
-        advance=advance,
-    )
+    written = answer_all(world, questions, reviewers, methods=methods, advance=advance)
     return measure_answers(questions, written, methods)
 
 
 def answer_all(
     world: TextWorld,
     questions: Sequence[str],
-    corrector: Corrector,
+    reviewers: Reviewers,
     *,
     methods: Sequence[str] = DEFAULT_METHODS,
-    aligner: Corrector | None = None,
-    prompted: Corrector | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, list[Written]]:
     """Return the answers by every method, and always the raw ones; see `evaluate_text`."""
-    reviewers = Reviewers(corrector, aligner, prompted)
     check_methods(methods, METHODS, questions, reviewers)
     raw = [_written_alone(world, question) for question in questions]
     written = {"raw": raw}

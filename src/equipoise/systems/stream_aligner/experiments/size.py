@@ -13,6 +13,7 @@ from equipoise.core.stats import Interval, bootstrap_interval, wilson_interval
 from equipoise.systems.stream_aligner.config import DecoderShape, StreamAlignerConfig
 from equipoise.systems.stream_aligner.correction import Corrector
 from equipoise.systems.stream_aligner.evaluation.arithmetic import evaluate_arithmetic
+from equipoise.systems.stream_aligner.evaluation.methods import Reviewers
 from equipoise.systems.stream_aligner.experiments.training import (
     one_thread,
     solved_rows,
@@ -193,7 +194,7 @@ def _hits(
         for question in asked:
             with one_thread():
                 judged = evaluate_arithmetic(
-                    world, [question], corrector, methods=METHODS, aligner=aligner
+                    world, [question], Reviewers(corrector, aligner=aligner), methods=METHODS
                 )
             found.append([row["right"] == 1 for row in judged["rows"]])
     return np.array(found).T

@@ -13,6 +13,7 @@ from equipoise.systems.stream_aligner.arithmetic import correct_sums
 from equipoise.systems.stream_aligner.collection.smollm2_rows import RealRows, collect_rows
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 from equipoise.systems.stream_aligner.correctors import PromptedCorrector
+from equipoise.systems.stream_aligner.evaluation.methods import Reviewers
 from equipoise.systems.stream_aligner.evaluation.smollm2 import Answers, answer_real, measure_real
 from equipoise.systems.stream_aligner.rows import CorrectionRow
 from equipoise.systems.stream_aligner.tasks import OPEN_QUESTIONS
@@ -111,7 +112,12 @@ def _scripted_seed(
 ) -> tuple[Answers, dict[str, Any]]:
     asked = world.questions(config.smollm2_answers, seeds[1])
     answers = answer_real(
-        opened, asked, correct_sums, methods=METHODS, plain=OPEN_QUESTIONS[:5], advance=advance
+        opened,
+        asked,
+        Reviewers(correct_sums),
+        methods=METHODS,
+        plain=OPEN_QUESTIONS[:5],
+        advance=advance,
     )
     return answers, {}
 
@@ -145,10 +151,8 @@ def _trained_seed(
     answers = answer_real(
         opened,
         world.questions(config.smollm2_answers, test),
-        corrector,
+        Reviewers(corrector, aligner=aligner, prompted=prompted),
         methods=[*METHODS, "prompted"] if prompted else METHODS,
-        aligner=aligner,
-        prompted=prompted,
         prompted_questions=config.smollm2_prompted,
         advance=advance,
     )

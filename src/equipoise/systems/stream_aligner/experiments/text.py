@@ -14,6 +14,7 @@ from equipoise.systems.stream_aligner.aligning import align
 from equipoise.systems.stream_aligner.collection.collecting import iter_rows
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 from equipoise.systems.stream_aligner.correction import Corrector, settled
+from equipoise.systems.stream_aligner.evaluation.methods import Reviewers
 from equipoise.systems.stream_aligner.evaluation.text import (
     DEFAULT_METHODS,
     SCORES,
@@ -73,7 +74,7 @@ def run_methods(
     written: dict[str, list[Written]] = {method: [] for method in DEFAULT_METHODS}
     for world, asked in _worlds(config, seed):
         with _threads(config):
-            found = answer_all(world, asked, corrector, aligner=aligner)
+            found = answer_all(world, asked, Reviewers(corrector, aligner=aligner))
         questions += asked
         for method, answers in found.items():
             written[method] += answers

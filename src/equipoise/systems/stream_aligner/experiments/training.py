@@ -15,6 +15,7 @@ from equipoise.systems.stream_aligner.collection.collecting import iter_rows
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 from equipoise.systems.stream_aligner.correction import Corrector, settled
 from equipoise.systems.stream_aligner.evaluation.arithmetic import accuracy_of, evaluate_arithmetic
+from equipoise.systems.stream_aligner.evaluation.methods import Reviewers
 from equipoise.systems.stream_aligner.prompts import corrector_prompt
 from equipoise.systems.stream_aligner.rows import CorrectionRow
 from equipoise.systems.stream_aligner.worlds.arithmetic import ArithmeticWorld, oracle
@@ -132,13 +133,13 @@ def run_trained_sums(
     world = ArithmeticWorld(config.steps, config.world_largest, config.error_rate, test)
     asked = world.questions(config.world_answers, test)
     with one_thread():
-        found = evaluate_arithmetic(world, asked, corrector, aligner=aligner)
+        found = evaluate_arithmetic(world, asked, Reviewers(corrector, aligner=aligner))
     advance()
     if config.rewriting_aligner:
         rewriting = train_aligner(config, rows, solved_rows(whole), seed)
         with one_thread():
             other = evaluate_arithmetic(
-                world, asked, corrector, methods=["aligner"], aligner=rewriting
+                world, asked, Reviewers(corrector, aligner=rewriting), methods=["aligner"]
             )
         found["rows"].append(other["rows"][0] | {"method": "aligner that rewrites"})
     closed = next(row["closed_form"] for row in found["rows"] if row["method"] == "stream")
