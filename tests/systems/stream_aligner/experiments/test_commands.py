@@ -100,6 +100,18 @@ def test_a_talkative_child_is_not_held_up_and_its_last_words_are_told(
     assert done == ([] if code else [["cost"]])
 
 
+@pytest.mark.parametrize(("cores", "jobs", "threads"), [(6, 2, 3), (2, 2, 1), (1, 4, 1), (5, 1, 5)])
+def test_threads_are_shared_out_among_the_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, jobs: int, threads: int
+) -> None:
+    talk = "import os, sys; sys.exit(os.environ['OMP_NUM_THREADS'] + ' threads')"
+    monkeypatch.setattr(process, "tied_command", lambda module, task: [sys.executable, "-c", talk])
+    monkeypatch.setenv("OMP_NUM_THREADS", str(cores))
+    plan: dict[str, Any] = {"jobs": jobs, "preset": "tiny", "seed": 0, "changes": {}}
+    with pytest.raises(RunFailed, match=f"^experiment cost: {threads} threads$"):
+        run_beside(["cost"], tmp_path, done=lambda names: None, **plan)
+
+
 @pytest.mark.standard
 def test_no_experiment_outlives_a_killed_run(tmp_path: Path) -> None:
     line = ["-m", "equipoise", "stream-aligner", "reproduce", "--only", "induction", "--only"]

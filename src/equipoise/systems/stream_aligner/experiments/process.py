@@ -17,6 +17,7 @@ from equipoise.core.children import tied_command
 from equipoise.core.config import load_config
 from equipoise.core.errors import EquipoiseError, RunFailed
 from equipoise.core.files import to_json, write_atomic
+from equipoise.core.threads import thread_limit
 from equipoise.systems.stream_aligner.config import StreamAlignerConfig
 
 _MODULE = "equipoise.systems.stream_aligner.experiments.process"
@@ -69,21 +70,21 @@ def run_beside(
     Args:
         names: of experiments.
         folder: of the run.
-        jobs: processes.
+        jobs: processes; the threads that numerical code may use are shared out among them.
         preset, seed, changes: what the configuration is made of.
         done: told each group of names that has ended.
 
     Raises:
         RunFailed: an experiment failed, with its own words; the others have been stopped.
     """
-    waiting = groups(names)
+    waiting, threads = groups(names), max(1, thread_limit() // jobs)
     running: list[tuple[list[str], _Child]] = []
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 group = waiting.pop(0)
                 task = {"names": group, "folder": str(folder), "preset": preset, "seed": seed}
-                running.append((group, _Child(task | {"changes": dict(changes)})))
+                running.append((group, _Child(task | {"changes": dict(changes)}, threads)))
             for group, child in [one for one in running if one[1].has_ended()]:
                 running.remove((group, child))
                 child.check(group)
@@ -114,13 +115,15 @@ def _place(group: Sequence[str]) -> int:
 class _Child:
     """A process with experiments; what it says goes to a file, for a full pipe would stop it."""
 
-    def __init__(self, task: Mapping[str, Any]) -> None:
+    def __init__(self, task: Mapping[str, Any], threads: int) -> None:
         self._said = TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             tied_command(_MODULE, json.dumps(task)),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._said,
+            # with more threads than cores in all, they wait for each other
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         )
 
     def has_ended(self) -> bool:
