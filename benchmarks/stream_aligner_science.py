@@ -1,8 +1,9 @@
 """What the stream aligner's experiments came to, recorded from runs of `reproduce`.
 
-`equipoise stream-aligner reproduce --preset small --seed 0` measures (over an hour on two cores, most of it `smollm2`);
-`python -m benchmarks.stream_aligner_science RUN...` takes its folder, or several, into
-`benchmarks/results/stream_aligner.json`, experiment by experiment; of several the last run counts.
+`equipoise stream-aligner reproduce --preset small --seed 0` measures (over an hour on two cores,
+most of it `smollm2`); `python -m benchmarks.stream_aligner_science RUN...` takes its folder, or
+several, into `benchmarks/results/stream_aligner.json`, experiment by experiment; of several the
+last run counts.
 """
 
 import json
