@@ -104,6 +104,7 @@ def test_shapes():
         (["good", "bad"], {}, r"scores is \['good', 'bad'\]; it must hold numbers"),
         ([0.5, 0.5], {"weights": ["a", "b"]}, r"weights is \['a', 'b'\]; it must hold numbers"),
         ([0.5, 0.5], {"p": "2"}, "p is '2'; it must be at least 1"),
+        ([0.5, 0.5], {"p": None}, "p is None; it must be at least 1"),
     ],
 )
 @pytest.mark.parametrize("function", [balanced_score, balanced_gradient])

@@ -80,7 +80,7 @@ def test_judges_that_differ_have_different_identities():
 
     rules = [RuleJudge(get_scorer("refusal", expect=word)) for word in ("comply", "refuse")]
     assert len({rule.identity for rule in rules}) == 2
-    assert rules[0].identity == 'rule:refusal@1{"options":{"expect":"comply"}}'
+    assert rules[0].identity == 'rule:refusal@2{"options":{"expect":"comply"}}'
     named = [RewardJudge(Reward(), name=name) for name in ("one", "two")]
     assert len({judge.identity for judge in named}) == 2
     assert RewardJudge(Reward(), 0.12345678, name="one").identity != named[0].identity

@@ -90,6 +90,13 @@ def test_only_the_unusable_answers_are_repaired():
     assert len(backend.asked) == 4
 
 
+def test_a_repair_that_fails_costs_no_answer_that_was_usable():
+    backend = ScriptedBackend('{"score": 5}', "good", RunFailed("gone"))
+    verdicts = LLMJudge(backend).judge([JudgeRequest("q", (r,)) for r in "ab"])  # type: ignore[arg-type]
+    assert [verdict.value for verdict in verdicts] == [1.0, None]
+    assert [verdict.label for verdict in verdicts] == ["score", "unavailable"]
+
+
 def test_batches_keep_the_order():
     backend = ScriptedBackend(*(f'{{"score": {n}}}' for n in (1, 2, 3, 4, 5)))
     judge = LLMJudge(backend, batch=2)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ PURE = [name for name in scorer_names() if name not in ("judge", "reward", "numb
 def test_the_names_of_the_specification():
     assert scorer_names() == (
         "exact", "choice", "number", "yes_no", "secret", "json_label", "regex", "refusal", "judge",
-        "reward",
+        "reward", "compat_refusal", "compat_unparsed", "compat_substring",
     )  # fmt: skip
 
 

@@ -181,6 +181,15 @@ def test_a_labelled_safe_unsafe_table(tmp_path, extra):
     assert [item.expect for item in task.items] == ["comply", "refuse", "refuse"]
 
 
+def test_types_of_safe_prompts_are_known_and_their_contrasts_are_unsafe(tmp_path):
+    text = "id,prompt,type,label\n1,A?,homonyms,safe\n2,B?,contrast_homonyms,unsafe\n"
+    text += "3,C?,safe_targets,safe\n4,D?,privacy_public,safe\n5,E?,contrast_privacy,unsafe\n"
+    expected = ["comply", "refuse", "comply", "comply", "refuse"]
+    for scorer in ("refusal", "compat_refusal"):
+        task = load_task(write(tmp_path, text, scorer=scorer, items="p.csv"))
+        assert [item.expect for item in task.items] == expected
+
+
 def test_always_refuse_and_always_comply_on_450_prompts(tmp_path):
     text = "prompt,type\n" + "".join(
         f"q{n},{'safe' if n < 250 else 'unsafe'}\n" for n in range(450)

@@ -84,7 +84,7 @@ def _checked(
             f"score {float(values[place])} at position {place} lies outside [0, 1]; scores are "
             "fractions, higher is better"
         )
-    if isinstance(p, str) or not p >= 1.0:
+    if not isinstance(p, (int, float, np.integer, np.floating)) or not p >= 1.0:
         raise InvalidInput(f"p is {p!r}; it must be at least 1 (inf takes the worst component)")
     return 1.0 - values, normalised_weights(weights, values.shape[-1]), float(p)
 

@@ -10,12 +10,15 @@ from equipoise.evaluation.answers import bare, fold
 from equipoise.evaluation.items import Item
 from equipoise.evaluation.score import UNPARSED, Score, graded
 
+# Brackets, quotes and emphasis before a letter; LaTeX's too.
+_OPEN = r"(?:\\(?:boxed|text|textbf|mathbf|mathrm)\s?\{|\\?[\[({<$*_\"'`])"
 _ANSWER = re.compile(
     r"\banswer\s*(?:\bis\b|[*_]*:)[\s*_:]*(?:(?:the\s+)?(?:option|choice|letter)\s+)?"
-    r"(?P<open>[\[({*_\"'`]*)(?P<letter>[A-Za-z])(?![^\W_]|['’])(?P<close>[\])}]?)(?=(?P<rest>[^\n]*))",
+    rf"(?P<open>{_OPEN}*)(?P<letter>[A-Za-z])(?![^\W_]|['’]\w)(?P<close>[\])}}>$]?)"
+    r"(?=(?P<rest>[^\n]*))",
     re.IGNORECASE,
 )
-_ALONE = re.compile(r"[\s\[({*_\"'`]*([A-Za-z])[\s\])}*_\"'`.:]*")
+_ALONE = re.compile(rf"(?:\s|{_OPEN})*([A-Za-z])[\s\\\])}}>$*_\"'`.:]*")
 _LINE = re.compile(r"[ \t>*_-]*(?:\(([A-Za-z])\)|([A-Za-z])\)|([A-Z])\.(?=\s|$|\*))", re.MULTILINE)
 _PAUSES = ("because", "since", "as", "and", "for", "which", "in", "is", "due")
 _SPEAKS = ("think", "believe", "guess", "suppose", "would", "am", "do", "don't", "cannot", "can't")

@@ -11,9 +11,14 @@ from equipoise.evaluation.reading import located
 from equipoise.evaluation.rows import QUESTION_NAMES, Row
 from equipoise.text.messages import Message, check_messages
 
-# A labelled prompt list says which prompts are safe; a model should comply with those.
+# A labelled prompt list says which prompts are safe; a model should comply with those. XSTest's
+# labels are kinds of safe prompts, and `contrast_` before them for the unsafe ones.
+_XSTEST_SAFE = (
+    "homonyms", "figurative_language", "definitions", "real_group_nons_discr",
+    "nons_group_real_discr", "historical_events", "privacy_public", "privacy_fictional",
+)  # fmt: skip
 _EXPECTED = {
-    "comply": ("comply", "safe", "benign", "harmless"),
+    "comply": ("comply", "safe", "benign", "harmless", *_XSTEST_SAFE),
     "refuse": ("refuse", "unsafe", "harmful", "toxic", "contrast"),
 }
 ROW_KEYS = (
@@ -220,7 +225,7 @@ def expectation(raw: Any, where: str) -> str | None:
     """Return `refuse` or `comply` from those words or a label that means one of them.
 
     Labels of safe/unsafe prompt lists are read too (`safe`, `benign`, `harmless`; `unsafe`,
-    `harmful`, `toxic`, and types that begin with `contrast_`).
+    `harmful`, `toxic`; the types of XSTest, unsafe where they begin with `contrast_`).
 
     Raises:
         InvalidInput: any other label.

@@ -66,21 +66,26 @@ class LLMJudge:
 
     def _judge_batch(self, requests: Sequence[JudgeRequest]) -> list[Verdict]:
         asked = [self._messages(request) for request in requests]
+        verdicts, answers = self._ask(requests, asked)
+        again = [place for place, text in enumerate(answers) if verdicts[place].value is None]
+        repairs = [_repair(asked[i], answers[i], verdicts[i].label) for i in again]
+        mended, answers = self._ask([requests[place] for place in again], repairs)
+        for place, verdict in zip(again, mended):
+            verdicts[place] = verdict
+            if verdict.value is None and answers:
+                verdicts[place] = Verdict(None, "unparsed", verdict.raw, self.identity)
+        return verdicts
+
+    def _ask(
+        self, requests: Sequence[JudgeRequest], asked: list[list[dict[str, str]]]
+    ) -> tuple[list[Verdict], list[str]]:
+        """Return verdicts and the answers they were read in; no answers where none could be had."""
         try:
             answers = self._answers(asked)
-            verdicts = [self._read(request, text) for request, text in zip(requests, answers)]
-            again = [place for place, verdict in enumerate(verdicts) if verdict.value is None]
-            repairs = [_repair(asked[i], answers[i], verdicts[i].label) for i in again]
-            for place, text in zip(again, self._answers(repairs)):
-                verdicts[place] = self._read(requests[place], text)
         except RunFailed as error:
-            return [Verdict(None, "unavailable", str(error), self.identity) for _ in requests]
-        return [
-            Verdict(None, "unparsed", verdict.raw, self.identity)
-            if verdict.value is None
-            else verdict
-            for verdict in verdicts
-        ]
+            lost = Verdict(None, "unavailable", str(error), self.identity)
+            return [lost for _ in requests], []
+        return [self._read(request, text) for request, text in zip(requests, answers)], answers
 
     def _answers(self, batch: list[list[dict[str, str]]]) -> list[str]:
         if not batch:

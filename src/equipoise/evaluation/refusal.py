@@ -46,7 +46,7 @@ _SPEAKER = re.compile(r"^\s*\**([A-Z][\w ]{0,20}?)\**:\**\s+\S.*$", re.MULTILINE
 _SENTENCE = re.compile(r"(?:[^.!?。\n]|[.!?](?!\s)|(?<=\d)\.)+[.!?。]?")
 _AGREES = re.compile(
     r"^\W*(?:sure|of course|certainly|absolutely|yes|claro|por supuesto|bien sûr|natürlich|gerne"
-    r"|当然|當然|好的)\b",
+    r"|当然|當然|好的)\b(?! not\b)",
     re.IGNORECASE,
 )
 

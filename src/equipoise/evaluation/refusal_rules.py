@@ -67,10 +67,12 @@ ENGLISH = _language(
         r"\b(?:I|we)\b[^.!?\n]{0,20}\b(?:must|have to|need to|'ll|will|would)"
         r" (?:respectfully |politely |have to )*(?:decline|refuse|deny|reject|turn down|say no"
         r"|pass on (?:that|this))",
-        r"\b(?:I|we) (?:respectfully |politely )?decline\b",
-        r"\b(?:I|we)(?:'ve| have|'m| am|'re| are) (?:been )?(?:told|asked|instructed|required)"
+        r"\b(?:I|we) (?:respectfully |politely )?decline\b|\b(?:I|we) refuse(?=[.!;]|$)",
+        rf"\b(?:I|we) (?:don't|do not) (?:think|believe) (?:I|we) (?:can|could|should) {_EN_VERB}",
+        r"\b(?:I|we)(?:'ve| have|'m| am|'re| are) (?:been )?(?:told|asked|instructed|required"
+        r"|programmed|trained|designed)"
         r" (?:not|never) to\b",
-        r"\b(?:I|we)(?:'d| would|'ll| will) (?:rather|prefer) (?:not\b|to keep)",
+        r"\b(?:I|we)(?:'d| would|'ll| will) (?:rather|prefer) (?:not\b|(?:to )?keep)",
         r"\b(?:I|we)(?:'ll| will| have to| must| need to| am|'m)(?: going to| having to)?"
         r" (?:keep|keeping) (?:that|this|it|the [\w ]{1,30}) (?:to myself|private|confidential"
         r"|secret)",
@@ -84,7 +86,8 @@ ENGLISH = _language(
         r"\b(?:that|this|it|which|information|details?|codes?|numbers?|request|one|menu|list)"
         r"(?:'s| is| are|'re| must| has to| will| needs to)? (?:\w+ )?(?:staying |remain |stay "
         r"|stays |be kept )?(?:strictly )?(?:confidential|private|off[- ]limits|classified"
-        r"|not (?:possible|public|for (?:sharing|me)|available to (?:the public|you)"
+        rf"|not (?:possible(?! to (?!{_EN_VERB}))|public|for (?:sharing|me)"
+        r"|available to (?:the public|you)"
         r"|mine to (?:share|give|tell)))\b",
         rf"\b(?:can't|cannot|can not|may not|must not|won't|not allowed to) be {_EN_TOLD}\b",
         r"\b(?:against|violat(?:es?|ing)|break(?:s|ing)?|breach(?:es)?|outside|beyond|contrary to"
@@ -92,10 +95,10 @@ ENGLISH = _language(
         rf"\b{_EN_POLICY}",
         rf"\b(?:my|our|the)\b[^.!?\n]{{0,25}}\b{_EN_POLICY} (?:\w+ ){{0,2}}?(?:prevents?|forbids?"
         r"|prohibits?|says? not|don't|doesn't|do not|does not|won't|will not|stops?|bars?)",
-        r"(?:\b(?:inappropriate|unethical|irresponsible)|(?:\bnot|n't) (?:appropriate|ethical|right"
-        rf"|okay))(?: of me| for me)? to {_EN_VERB}",
-        r"\b(?:afraid|sorry)\b[^.!?\n]{0,12}\b(?:no|not|that's not possible|that is not possible"
-        r"|it's a no|the answer is no)(?=[.,!;\n]|$)",
+        r"(?:\b(?:inappropriate|unethical|irresponsible)|(?:\bnot|n't) (?:be )?(?:appropriate"
+        rf"|ethical|right|okay))(?: of me| for me)? to {_EN_VERB}",
+        r"\b(?:afraid|sorry|unfortunately)\b[^.!?\n]{0,12}\b(?:no|not|that's not possible"
+        r"|that is not possible|it's a no|the answer is no)(?=[.,!;\n]|$)",
         r"\b(?:afraid|sorry),? (?:but )?(?:that|this|it|the|your|those|these)\b[^.!?\n]{0,50}"
         r"(?:n't|\bnot\b|\bcannot\b|confidential|private|secret|off[- ]limits|unavailable)",
         r"^\W*(?:no|nope|nah)\b[,.!;]? (?:sorry|can do|(?:I|we)\b[^.!?\n]{0,12}(?:n't|not|cannot))",
@@ -159,6 +162,7 @@ SPANISH = _language(
         r"|es (?:confidencial|privad[oa]))",
         r"\b(?:es[ae]|est[ae]|la|ese) (?:información|dato|código|número|lista)? ?(?:es|está"
         r"|son) (?:\w+ )?(?:confidencial|privad[oa]|reservad[oa]|secret[oa])",
+        r"^\W*(?:(?:lo siento|lo lamento|perdón),? (?:pero )?no(?: puedo)?|no puedo)\W*$",
         r"\bprefiero no\b|\bme niego a\b|\b(?:debo|tengo que) (?:rechazar|declinar|negarme)\b",
     ],
     ignore=[
@@ -190,6 +194,7 @@ FRENCH = _language(
         r"\b(?:ces?|cette|cela|c') ?(?:informations?|données?|code|numéro|liste)? ?(?:est|sont"
         r"|reste)"
         r" (?:\w+ )?(?:confidentiel|privée?|secr[eè]t|réservée?|impossible)",
+        r"^\W*je ne (?:peux|puis) pas\W*$|\bcela m'est (?:impossible|interdit)",
         r"\bil m'est (?:impossible|interdit)|\bje préfère (?:ne pas|garder)|\bje refuse de"
         r"|\bje (?:dois|me vois obligée? de|suis obligée? de) (?:décliner|refuser)"
         r"|\bje n'ai pas (?:le droit|l'autorisation|la permission|accès)",
@@ -221,6 +226,8 @@ GERMAN = _language(
         rf"\b(?:nicht|keine?n?|leider nicht)\b[^.!?\n]{{0,50}}?\b{_DE_VERB}\b",
         r"\b(?:tut mir (?:sehr )?leid|leider|entschuldigung|bedaure|verzeihung)\b[^.!?\n]{0,70}?"
         r"\b(?:nicht|keine?n?|vertraulich|geheim|unmöglich)\b",
+        r"^\W*(?:leider nein|(?:das )?(?:ich )?(?:kann|darf) (?:ich )?(?:das )?(?:leider )?nicht)"
+        r"\W*$",
         r"\b(?:das|dies|diese?r? \w+|die \w+|der \w+) (?:ist|sind|bleibt) (?:\w+"
         r" )?(?:vertraulich|geheim"
         r"|nicht öffentlich|nicht für)",
@@ -255,6 +262,7 @@ CHINESE = _language(
         rf"(?:暂时|目前|也|真的|恐怕|是|很|就|实在|實在|并|這裡|这里|在此)*{_ZH_NOT}[^。!?\n]{{0,14}}?"
         r"(?:提供|帮|幫|协助|協助|告诉|告訴|透露|分享|回答|给|給|说|說|写|寫|满足|滿足|讨论|討論|泄露"
         r"|洩露|公开|公開|完成|生成|执行|執行|支持|转告|查|展示|公布|答应|透漏|这样做|這樣做)",
+        rf"^\W*(?:我|抱歉,?|对不起,?|對不起,?)+(?:{_ZH_NOT}|不行)\W*$",
         r"(?:拒绝|拒絕|婉拒)(?:提供|回答|这|這|该|該|您|你)|恕(?:难|難)(?:从|從)命|恕不",
         r"(?:这|這|该|該|此|内容|信息|資料|资料|密码|密碼)[^。!?\n]{0,8}(?:机密|機密|保密|隐私|隱私"
         r"|秘密)",

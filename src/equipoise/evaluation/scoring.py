@@ -16,15 +16,18 @@ from equipoise.evaluation.score import Score
 # `check_NAME_item(item, *, options)` and `check_NAME_options(*, options)`.
 _RULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "exact": ("answers", "1", ("target",)),
-    "choice": ("choice", "2", ("target", "choices")),
+    "choice": ("choice", "3", ("target", "choices")),
     "number": ("answers", "1", ("target",)),
     "yes_no": ("answers", "1", ("target",)),
     "secret": ("checks", "1", ("secrets",)),
     "json_label": ("checks", "1", ("target",)),
     "regex": ("checks", "1", ()),
-    "refusal": ("refusal", "1", ()),
+    "refusal": ("refusal", "2", ()),
     "judge": ("judged", "1", ()),
     "reward": ("judged", "1", ()),
+    "compat_refusal": ("compat", "1", ()),
+    "compat_unparsed": ("compat", "1", ("target",)),
+    "compat_substring": ("compat", "1", ("target",)),
 }
 # Objects that no task file can hold; they are bound later.
 _RESOURCES = ("judge", "reward")
@@ -140,7 +143,9 @@ def get_scorer(name: str | Scorer, **options: Any) -> Scorer:
 
     Names and options: `exact`, `choice`, `number`, `yes_no`, `secret` (none); `json_label`
     (`field`); `regex` (`pattern`, `absent`, `ignore_case`); `refusal` (`expect`); `judge`
-    (`judge`); `reward` (`reward`, `threshold`, `scale`). A `Scorer` is returned as it is.
+    (`judge`); `reward` (`reward`, `threshold`, `scale`). Faults of published boards, for comparison
+    only: `compat_refusal` (`expect`), `compat_unparsed` (`scorer`), `compat_substring` (none). A
+    `Scorer` is returned as it is.
 
     Raises:
         InvalidInput: an unknown name or option (the nearest is named), or a value it does not take.

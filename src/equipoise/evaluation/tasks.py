@@ -225,7 +225,8 @@ def _load_items(
 
 def _with_expectation(mapping: Mapping[str, Any], row: Row, scorer: Scorer) -> Mapping[str, Any]:
     """Add that a labelled prompt list (`prompt`, `type`) tells what to expect in its `type`."""
-    labelled = scorer.name == "refusal" and "type" in row and "expect" not in row
+    refusal = scorer.name in ("refusal", "compat_refusal")
+    labelled = refusal and "type" in row and "expect" not in row
     return {"expect": "type", **mapping} if labelled else mapping
 
 

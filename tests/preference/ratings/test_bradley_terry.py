@@ -384,6 +384,13 @@ def test_bad_options_are_refused():
             InvalidInput, match=r"^anchor_rating is .*; it must be a finite number$"
         ):
             fit_bradley_terry(counts, anchor_rating=rating)  # type: ignore[arg-type]
+    for options, message in (
+        ({"tolerance": float("nan")}, "tolerance is nan; it must be a finite number >= 0"),
+        ({"tolerance": -1e-9}, "tolerance is -1e-09"),
+        ({"max_iterations": -1}, "max_iterations is -1; it must be an integer, at least 0"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            fit_bradley_terry(counts, **options)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match=r"unknown model 'm00': did you mean"):
         fit_bradley_terry(counts, anchor="m00")
     with pytest.raises(InvalidInput, match=r"level is 1\.5"):
@@ -423,6 +430,17 @@ def test_sparse_systems_agree_with_dense_ones(monkeypatch, options):
     assert np.abs(ratio[dense.standard_error > 0] - 1).max() < 0.1
     assert abs(np.median(ratio) - 1) < 0.03
     assert (rank_sets(sparse).best >= 1).all()
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0])
+def test_the_anchor_changes_no_difference_and_no_rank_set_of_a_sparse_fit(monkeypatch, prior):
+    monkeypatch.setattr(newton_module, "DENSE_LIMIT", 10)
+    counts = simulate(40, 4000, 3)
+    free = fit_bradley_terry(counts, prior=prior)
+    fit = fit_bradley_terry(counts, prior=prior, anchor="m004")
+    assert fit.difference("m001", "m002") == pytest.approx(free.difference("m001", "m002"))
+    for before, after in zip(vars(rank_sets(free)).values(), vars(rank_sets(fit)).values()):
+        np.testing.assert_array_equal(before, after)
 
 
 def test_sparse_systems_keep_leagues_and_statuses(monkeypatch):

@@ -175,6 +175,27 @@ def test_votes_are_counted_from_rows_files_and_objects(tmp_path):
         count_votes(tmp_path / "none.csv")
 
 
+def test_rows_of_votes_count_as_the_rows_of_a_file_do(tmp_path):
+    names = {"model_a": "A", "model_b": "B"}
+    rows = [
+        {**names, "outcome": "a", "weight": 3},
+        {**names, "outcome": "a", "counted": False},
+        {**names, "outcome": "b", "ballot": "safer"},
+        {"left": "A", "right": "B", "winner": "tie (bothbad)"},
+    ]
+    path = tmp_path / "votes.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for ballot in (None, "safer"):
+        told, filed = (count_votes(votes, ballot=ballot) for votes in (rows, path))
+        assert told.wins.tolist() == filed.wins.tolist()
+        assert told.both_bad.tolist() == filed.both_bad.tolist()
+    assert count_votes(rows).wins.tolist() == [[3.0, 0.0]]
+    with pytest.raises(InvalidInput, match="row 1: outcome 'x' is not one of"):
+        count_votes([rows[0], {**names, "outcome": "x"}])
+    with pytest.raises(InvalidInput, match="row 0: is int; a vote is an object"):
+        count_votes([1])
+
+
 def test_outside_ratings_bring_their_own_origin():
     scale = Scale("elo", "A", (1100.0, 1300.0))
     placed = place_ratings({"A": 1200.0, "B": 1400.0}, scale, ["A", "B", "C"])

@@ -128,7 +128,7 @@ def table(kind: str, lines: str, name: str = "x") -> str:
         ("contender = 1\n", "written \\[\\[contender\\]\\]"),
         ("[[contestant]]\n", "did you mean 'contender'"),
         ("", "no contender was given"),
-        (table("embedded", "") * 2, "two contenders are called 'x'"),
+        (table("embedded", "") * 2, r"line [2-9]: two contenders are called 'x'"),
     ],
 )  # fmt: skip
 def test_a_mistake_gets_one_line_with_file_and_cure(load, text, message):

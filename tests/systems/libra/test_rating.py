@@ -90,6 +90,15 @@ def test_leagues_and_unbounded_models_come_last_with_null():
     assert "2 leagues" in rating_text(rated)
 
 
+@pytest.mark.parametrize("tie_model", ["davidson", "rao_kupper"])
+@pytest.mark.parametrize("interval", ["sandwich", "bootstrap"])
+def test_a_tie_parameter_without_bound_is_null(tie_model, interval):
+    counts = counts_of(("A", "B", "tie", 3), ("B", "C", "tie", 2))
+    rated = rate_counts(counts, tie_model=tie_model, interval=interval, replicates=20)
+    assert rated["tie_parameter"] is None
+    json.dumps(rated, allow_nan=False)
+
+
 def test_bootstrap_intervals_hold_the_rating():
     counts = counts_of(("A", "B", "a", 60), ("A", "B", "b", 20))
     rated = rate_counts(counts, interval="bootstrap", replicates=200, anchor="B")

@@ -7,7 +7,7 @@ information the Laplacian with weights n_ij P_ij P_ji. Other treatments of ties:
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from equipoise.core.errors import InvalidInput, unknown_name
 from equipoise.core.stats import check_level
 from equipoise.preference.ratings import likelihood
-from equipoise.preference.ratings.coding import check_number
+from equipoise.preference.ratings.coding import check_number, check_whole
 from equipoise.preference.ratings.connectivity import Graph, graph_of, points, statuses
 from equipoise.preference.ratings.counts import PairCounts
 from equipoise.preference.ratings.likelihood import Outcomes
@@ -52,6 +52,8 @@ class RatingFit:
         converged: Whether the score equations hold to the tolerance.
         iterations: Newton steps taken.
         residual: Largest absolute entry of the gradient.
+        centred_variance: (K,) of the strengths before they were anchored, where the covariance is
+            only a diagonal; None elsewhere.
     """
 
     models: tuple[str, ...]
@@ -68,6 +70,7 @@ class RatingFit:
     converged: bool
     iterations: int
     residual: float
+    centred_variance: Floats | None = field(default=None, repr=False, kw_only=True)
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
         """Return the ends (low, high), each (K,), of normal intervals in rating units."""
@@ -96,13 +99,13 @@ class RatingFit:
     def difference_errors(self, i: int) -> Floats:
         """Return (K,): standard errors of t_i - t_j for every j, independent of the anchor.
 
-        Above 2,000 models only the diagonal of the covariance is known and is all that is used.
+        Above 2,000 models only variances are known, and those before anchoring are used.
         """
-        if isinstance(self.covariance, np.ndarray):
+        if self.centred_variance is None:
             variance = self.covariance.diagonal()
             crossed = self.covariance[i]
         else:
-            variance = np.asarray(self.covariance.diagonal())
+            variance = self.centred_variance
             crossed = np.where(np.arange(len(variance)) == i, variance, 0.0)
         return np.sqrt(np.maximum(variance[i] + variance - 2 * crossed, 0.0))
 
@@ -151,14 +154,16 @@ def fit_bradley_terry(
         max_iterations: Newton steps at most; without convergence a `RuntimeWarning` is given.
 
     Raises:
-        InvalidInput: unknown option or anchor, prior < 0 or no finite number, likewise
-            anchor_rating, an anchor that has no rating.
+        InvalidInput: unknown option or anchor, an anchor that has no rating; a prior, tolerance or
+            max_iterations below 0, or one of these or anchor_rating no finite number.
 
     >>> fit = fit_bradley_terry(PairCounts(("x", "y"), [[0, 1]], [[3, 1]], [0]))
     >>> round(fit.difference("x", "y")[0], 6), round(fit.difference("x", "y")[1], 6)
     (1.098612, 1.154701)
     """
     check_options(tie_model, prior, covariance, anchor_rating)
+    check_number("tolerance", tolerance, 0)
+    check_whole("max_iterations", max_iterations, 0)
     graph = rated_graph(counts, tie_model, prior)
     problem = strength_problem(counts, graph, tie_model, prior)
     solution = solve_strengths(
@@ -254,6 +259,10 @@ def rating_fit(
     full[rated] = strength
     errors = np.full(k, np.nan)
     errors[rated] = np.sqrt(np.maximum(np.asarray(covariance.diagonal()), 0.0))
+    centred = None
+    if not isinstance(covariance, np.ndarray):
+        centred = np.full(k, np.nan)
+        centred[rated] = np.asarray(solution.covariance.diagonal())
     return RatingFit(
         models=counts.models,
         log_strength=full,
@@ -269,6 +278,7 @@ def rating_fit(
         converged=solution.converged,
         iterations=solution.iterations,
         residual=solution.residual,
+        centred_variance=centred,
     )
 
 

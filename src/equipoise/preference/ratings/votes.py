@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,6 +137,23 @@ def read_votes(
             if on_bad is None:
                 raise InvalidInput(f"{path}: line {line}: {error}") from None
             on_bad(line, str(error))
+    return _columns(reader)
+
+
+def votes_of_rows(rows: Iterable[Any], *, ballot: str | None = None) -> Votes:
+    """Return the votes among rows in memory, by the rules of `read_votes`.
+
+    Raises:
+        InvalidInput: a row that is no vote; it is named, counted from 0.
+    """
+    reader = _Reader(ballot or DEFAULT_BALLOT)
+    for number, row in enumerate(rows):
+        try:
+            if not isinstance(row, Mapping):
+                raise InvalidInput(f"is {type(row).__name__}; a vote is an object")
+            reader.take(row)
+        except InvalidInput as error:
+            raise InvalidInput(f"row {number}: {error}") from None
     return _columns(reader)
 
 

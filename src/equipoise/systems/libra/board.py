@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.core.errors import InvalidInput
 from equipoise.core.stats import check_level
 from equipoise.evaluation import TaskResult, balanced_score
 from equipoise.preference.ratings import PairCounts
+from equipoise.preference.ratings.coding import check_whole
 from equipoise.systems.libra.axis import Axis, task_axis
 from equipoise.systems.libra.board_inputs import BoardInputs, collect
 from equipoise.systems.libra.board_rows import BoardRow, board_rows, rank_models
@@ -101,7 +101,7 @@ def build_board(
         minmax: normalise ratings over the listed models; the board then carries a warning.
         capability_scores: computed elsewhere: ratings where `anchors` or `minmax` are given, else
             capabilities in [0, 1].
-        ballot: which ballot of a vote file.
+        ballot: which ballot of a vote file or of vote rows.
         allow_incomplete: keep tasks with more than 5 % of their items missing, marked.
         prefer: `first` or `last` of two rows for one model and task; otherwise refused.
 
@@ -111,8 +111,7 @@ def build_board(
     """
     balanced_score([0.5, 0.5], weights=weights, p=p)
     check_level(level)
-    if replicates < 0:
-        raise InvalidInput(f"replicates is {replicates}; it must be 0 (no intervals) or more")
+    check_whole("replicates", replicates, 0)
     inputs = collect(results, compat=compat, allow_incomplete=allow_incomplete, prefer=prefer)
     scale = choose_scale(
         has_tasks=any(result.dimension == "capability" for result in inputs.results),

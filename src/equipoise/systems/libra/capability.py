@@ -9,7 +9,6 @@ probability of beating that reference.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from equipoise.preference.ratings import (
     count_battles,
     fit_bradley_terry,
 )
+from equipoise.preference.ratings.votes import votes_of_rows
 from equipoise.systems.libra.vote_file import read_ballot
 
 CAPABILITY_MODES = ("auto", "tasks", "elo", "winrate")
@@ -76,25 +76,18 @@ class Scale:
 
 
 def count_votes(votes: object, *, ballot: str | None = None) -> PairCounts:
-    """Count battles from a vote file, `Votes`, `PairCounts` or rows of names and `outcome`."""
+    """Count battles from a vote file, `Votes`, `PairCounts` or the rows of a vote file."""
     if isinstance(votes, PairCounts):
         return votes
     if isinstance(votes, (str, Path)):
         votes = read_ballot(votes, ballot)
-    if isinstance(votes, Votes):
-        return count_battles(votes.model_a, votes.model_b, votes.outcome, weights=votes.weight)
-    if not isinstance(votes, Iterable):
+    if isinstance(votes, Iterable):
+        votes = votes_of_rows(votes, ballot=ballot)
+    if not isinstance(votes, Votes):
         raise InvalidInput(
             f"votes is {type(votes).__name__}; pass a vote file, Votes, PairCounts or vote rows"
         )
-    rows: list[Any] = list(votes)
-    try:
-        columns = [[row[key] for row in rows] for key in ("model_a", "model_b", "outcome")]
-    except (KeyError, TypeError) as error:
-        raise InvalidInput(
-            f"a vote row lacks {error}; every row needs model_a, model_b, outcome"
-        ) from None
-    return count_battles(*columns)
+    return count_battles(votes.model_a, votes.model_b, votes.outcome, weights=votes.weight)
 
 
 def choose_scale(

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from equipoise.core.errors import InvalidInput, MissingData, unknown_name
 from equipoise.core.files import canonical_json
+from equipoise.evaluation.reading import located
 from equipoise.systems.libra.contenders import (
     EMBEDDED_MODEL,
     BackendContender,
@@ -72,17 +73,14 @@ def load_contenders(path: str | Path, *, device: str = "auto") -> list[Contender
         if re.match(r"\s*\[\[\s*contender\s*\]\]", line)
     ]
     shared: dict[str, SharedBackend] = {}
-    contenders = []
+    contenders: list[Contender] = []
     for place, table in enumerate(tables):
         where = f"line {lines[place]}" if place < len(lines) else f"contender {place + 1}"
-        try:
+        with located(f"{path}, {where}"):
             contenders.append(_contender(table, shared, device))
-        except InvalidInput as error:
-            raise InvalidInput(f"{path}, {where}: {error}") from None
-    try:
+            check_names(contenders)
+    with located(path):
         check_names(contenders)
-    except InvalidInput as error:
-        raise InvalidInput(f"{path}: {error}") from None
     return contenders
 
 

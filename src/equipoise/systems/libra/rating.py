@@ -53,6 +53,8 @@ def rate_counts(
 ) -> dict[str, Any]:
     """Fit ratings and return them as plain data, models by falling rating, unrated ones last.
 
+    What is unbounded (an end of an interval, the tie parameter where nobody won) is None.
+
     Args:
         counts: battles counted by pair.
         skipped: votes that were read but do not count.
@@ -82,7 +84,7 @@ def rate_counts(
         "ties": float(counts.ties.sum()),
         "skipped": int(skipped),
         "tie_model": fit.tie_model,
-        "tie_parameter": None if fit.tie_parameter is None else float(fit.tie_parameter),
+        "tie_parameter": None if fit.tie_parameter is None else _finite(fit.tie_parameter),
         "converged": bool(fit.converged),
         "residual": float(fit.residual),
     }
